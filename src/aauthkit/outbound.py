@@ -1,0 +1,243 @@
+"""The one way out: a request signed in a party's own name, and a pending URL followed to its end.
+
+Agents and servers both send through here. A request that cannot be signed is not sent (draft-11 §11.3.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from urllib.parse import urljoin, urlsplit
+
+from .protocol.headers import HeaderError, Requirement, parse_requirement, parse_retry_after
+from .protocol.httpsig import BASE_COMPONENTS, content_digest, sign_request
+from .protocol.identifiers import origin_of
+from .protocol.jose import JoseError, SigningKey, parse_json
+from .protocol.messages import Answer, SignedRequest
+from .protocol.signature_key import jwks_uri_header, jwt_header
+
+DEFAULT_WAIT: Final = 45
+"""Seconds a poll asks the server to hold it (`Prefer: wait`)."""
+MAX_ANSWER: Final = 256 * 1024
+"""Largest body read from a protocol endpoint, in bytes."""
+
+
+class OutboundError(Exception):
+    """A call in a party's own name that did not come to its end; the message says why."""
+
+
+class PendingElsewhere(OutboundError):
+    """A pending `Location` on another origin: nothing is sent there (draft-11 §11.8.2, §13.2)."""
+
+
+class Http(Protocol):
+    """What sends a request; `aauthkit.egress.Http` is one."""
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        timeout: float = 10.0,
+        limit: int = MAX_ANSWER,
+        guarded: bool = True,
+    ) -> Answer:
+        """One exchange, bounded in time and size; redirects are not followed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a request is signed with: the private key, and the Signature-Key that says whose it is."""
+
+    key: SigningKey = field(repr=False)
+    signature_key: str = field(repr=False)
+
+    @classmethod
+    def from_token(cls, key: SigningKey, token: str) -> Credential:
+        """An agent's: `token` carries this key in `cnf`."""
+        return cls(key, jwt_header(token))
+
+    @classmethod
+    def from_server(cls, key: SigningKey, issuer: str, dwk: str) -> Credential:
+        """A server's, in its own name (draft-11 §11.3.2)."""
+        return cls(key, jwks_uri_header(issuer, dwk, key.kid))
+
+
+def request_target(url: str) -> str:
+    """The target of an absolute URL as it goes on the wire: path, and query if there is a `?`."""
+    parts = urlsplit(url)
+    rest = url.split("#", 1)[0].partition("://")[2]
+    return rest[len(parts.netloc) :] if rest[len(parts.netloc) :].startswith("/") else f"/{rest[len(parts.netloc) :]}"
+
+
+def sign_outgoing(
+    request: SignedRequest,
+    credential: Credential,
+    *,
+    now: float,
+    body: bytes | None = None,
+    nonce: str | None = None,
+    components: Iterable[str] = (),
+) -> tuple[tuple[str, str], ...]:
+    """The fields to add to `request`: Content-Digest where there is a body, then the three that sign it.
+
+    Covered are the base components (draft-11 §11.3.3.1), a query if there is one, the digest and type of a body, a
+    session token in `Authorization` (§6.3), and whatever `components` names.
+    """
+    extra: list[tuple[str, str]] = []
+    covered = [*BASE_COMPONENTS[:3]]
+    if request.query is not None:
+        covered.append("@query")
+    if body:
+        if not request.values("content-digest"):
+            extra.append(("content-digest", content_digest(body)))
+        covered.append("content-digest")
+    if body and request.values("content-type"):
+        covered.append("content-type")
+    if request.values("authorization"):
+        covered.append("authorization")
+    covered += [name for name in components if name not in covered and name != "signature-key"]
+    signed = sign_request(
+        request.with_headers(extra),
+        credential.key,
+        signature_key=credential.signature_key,
+        components=covered,
+        created=int(now),
+        nonce=nonce,
+    )
+    return (*extra, *signed)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A 202 as it was answered last (draft-11 §11.8.2)."""
+
+    location: str
+    retry_after: int
+    requirement: Requirement | None
+    status: str
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def read_pending(answer: Answer, url: str) -> Pending:
+    """The pending state that a 202 from `url` describes. Raises `PendingElsewhere`, `OutboundError`."""
+    location = answer.header("location")
+    if location is None:
+        raise OutboundError("a 202 without Location cannot be followed (draft-11 §11.8.2)")
+    absolute = urljoin(url, location)
+    if origin_of(absolute) != origin_of(url) or urlsplit(absolute).username is not None:
+        raise PendingElsewhere("the pending URL is on another origin; it is not followed (draft-11 §11.8.2)")
+    try:
+        requirement = parse_requirement(answer.values("aauth-requirement"))
+    except HeaderError as error:
+        raise OutboundError(str(error)) from error
+    body = _json_or_nothing(answer)
+    status = body.get("status")
+    return Pending(
+        absolute,
+        parse_retry_after(answer.values("retry-after")),
+        requirement,
+        status if isinstance(status, str) else "pending",
+        body,
+    )
+
+
+def _json_or_nothing(answer: Answer) -> Mapping[str, Any]:
+    try:
+        return parse_json(answer.body) if answer.body else {}
+    except JoseError:
+        return {}
+
+
+OnPending = Callable[[Pending], Awaitable[None]]
+
+
+async def ignore_pending(_pending: Pending) -> None:
+    """For a caller that has nothing to do while it waits."""
+
+
+class Outbound:
+    """Sends signed requests and follows deferred responses (draft-11 §11.8)."""
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        nonce: Callable[[], str] | None = lambda: secrets.token_urlsafe(12),
+        guarded: bool = True,
+    ) -> None:
+        self._http = http
+        self._clock = clock
+        self._sleep = sleep
+        self._nonce = nonce
+        self._guarded = guarded
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        credential: Credential,
+        *,
+        json_body: Mapping[str, Any] | None = None,
+        wait: int = 0,
+        headers: Sequence[tuple[str, str]] = (),
+        timeout: float = 15.0,
+    ) -> Answer:
+        """One signed request; `wait` seconds are asked for with `Prefer` and added to the time limit."""
+        body = json.dumps(json_body, ensure_ascii=False).encode() if json_body is not None else b""
+        fields = [*headers]
+        if body:
+            fields.append(("content-type", "application/json"))
+        if wait:
+            fields.append(("prefer", f"wait={wait}"))
+        parts = urlsplit(url)
+        request = SignedRequest(method, parts.scheme, parts.netloc, request_target(url), tuple(fields))
+        nonce = self._nonce() if self._nonce else None
+        fields += sign_outgoing(request, credential, now=self._clock(), body=body, nonce=nonce)
+        return await self._http.send(
+            method, url, fields, body, timeout=timeout + wait, limit=MAX_ANSWER, guarded=self._guarded
+        )
+
+    async def follow(
+        self,
+        answer: Answer,
+        url: str,
+        credential: Credential,
+        *,
+        on_pending: OnPending = ignore_pending,
+        wait: int = DEFAULT_WAIT,
+    ) -> Answer:
+        """`answer`, or where it is a 202 the terminal response that its pending URL gives in the end.
+
+        Polls with signed GETs at `Retry-After`, slows down on 429, backs off on 503 (draft-11 §11.8.3, §11.8.4);
+        `on_pending` sees every 202, so that a requirement that appears late is acted on.
+        """
+        slower = 0
+        location = url
+        while True:
+            if answer.status == 202:
+                pending = read_pending(answer, location)
+                location = pending.location
+                await on_pending(pending)
+                delay = pending.retry_after
+            elif answer.status == 429:
+                slower += 5
+                delay = parse_retry_after(answer.values("retry-after")) if answer.values("retry-after") else 0
+            elif answer.status == 503 and location != url:
+                delay = max(parse_retry_after(answer.values("retry-after")), 1)
+            else:
+                return answer
+            if location == url:
+                return answer
+            await self._sleep(delay + slower)
+            answer = await self.call("GET", location, credential, wait=wait)

@@ -1,0 +1,143 @@
+"""What an agent asks for, read from the bodies of the two token endpoints (draft-11 §7.1, §7.2.1).
+
+Unknown parameters are ignored, known ones are typed and bounded. What this server does not serve is refused.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_server_identifier
+from ..protocol.jose import MAX_TOKEN
+from ..protocol.problems import Problem
+
+PLATFORMS: Final = ("web", "mobile", "desktop", "workload", "self-hosted")
+"""The AAuth Platform Value Registry (draft-11 §15.10)."""
+MAX_DEVICE: Final = 64
+"""Longest `device`, in characters (draft-11 §7.2.1)."""
+MAX_JUSTIFICATION: Final = 4096
+MAX_HINT: Final = 512
+MAX_CAPABILITIES: Final = 32
+MAX_CAPABILITY: Final = 64
+_UNSERVED: Final = ("upstream_token", "subagent_token", "mission_s256")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the agent says of itself and of this request: its own claims, shown as such (draft-11 §7.4).
+
+    `ask_anyway` is `prompt=consent`: the person is asked although an earlier answer would do.
+    """
+
+    capabilities: frozenset[str] = frozenset()
+    justification: str | None = field(default=None, repr=False)
+    platform: str | None = None
+    device: str | None = None
+    ask_anyway: bool = False
+
+    @property
+    def reaches_person(self) -> bool:
+        """Whether the agent can get a person to a page (draft-11 §11.7)."""
+        return "interaction" in self.capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class PersonTokenRequest:
+    """A request for a person token for `resource` (draft-11 §7.1)."""
+
+    resource: str
+    declared: Declared
+
+
+@dataclass(frozen=True, slots=True)
+class AuthTokenRequest:
+    """A request for an auth token against a resource token (draft-11 §7.2.1)."""
+
+    resource_token: str = field(repr=False)
+    presented_token: str = field(repr=False)
+    declared: Declared
+
+
+def _text(body: Mapping[str, Any], name: str, limit: int) -> str | None:
+    if name not in body:
+        return None
+    value = body[name]
+    if not isinstance(value, str) or not value or len(value) > limit or "\0" in value:
+        raise Problem("invalid_request", f"{name} is a string of 1 to {limit} characters")
+    return value
+
+
+def _required(body: Mapping[str, Any], name: str, limit: int) -> str:
+    value = _text(body, name, limit)
+    if value is None:
+        raise Problem("invalid_request", f"{name} is missing")
+    return value
+
+
+def _device(body: Mapping[str, Any]) -> str | None:
+    value = _text(body, "device", MAX_DEVICE)
+    if value is not None and any(unicodedata.category(character)[0] in "CZ" and character != " " for character in value):
+        raise Problem("invalid_request", "device holds a character that is not printable")
+    return value
+
+
+def _platform(body: Mapping[str, Any]) -> str | None:
+    value = _text(body, "platform", MAX_DEVICE)
+    if value is not None and value not in PLATFORMS:
+        raise Problem("invalid_request", f"platform is one of {', '.join(PLATFORMS)}")
+    return value
+
+
+def _capabilities(body: Mapping[str, Any]) -> frozenset[str]:
+    """Unrecognized values are ignored (draft-11 §11.7)."""
+    values = body.get("capabilities", [])
+    if not isinstance(values, list) or len(values) > MAX_CAPABILITIES:
+        raise Problem("invalid_request", f"capabilities is an array of at most {MAX_CAPABILITIES} strings")
+    if any(not isinstance(value, str) or len(value) > MAX_CAPABILITY for value in values):
+        raise Problem("invalid_request", "a capability is a short string")
+    return frozenset(values)
+
+
+def _ask_anyway(body: Mapping[str, Any]) -> bool:
+    value = _text(body, "prompt", MAX_HINT)
+    if value is not None and set(value.split(" ")) != {"consent"}:
+        raise Problem("invalid_request", "of the values of prompt this server serves consent alone")
+    return value is not None
+
+
+def _declared(body: Mapping[str, Any]) -> Declared:
+    for name in _UNSERVED:
+        if name in body:
+            raise Problem("invalid_request", f"{name} is not served here")
+    for hint in ("login_hint", "tenant", "domain_hint"):
+        _text(body, hint, MAX_HINT)  # taken, and choosing nothing: a person is who signs in (draft-11 §13.14)
+    return Declared(
+        capabilities=_capabilities(body),
+        justification=_text(body, "justification", MAX_JUSTIFICATION),
+        platform=_platform(body),
+        device=_device(body),
+        ask_anyway=_ask_anyway(body),
+    )
+
+
+def read_person_token_request(body: Mapping[str, Any], loopback: LoopbackProfile) -> PersonTokenRequest:
+    """The body of a request to the person token endpoint. Raises `Problem` `invalid_request`."""
+    declared = _declared(body)
+    try:
+        resource = check_server_identifier(_required(body, "resource", MAX_HINT), loopback)
+    except InvalidIdentifier as error:
+        raise Problem("invalid_request", f"resource: {error}") from error
+    return PersonTokenRequest(resource, declared)
+
+
+def read_auth_token_request(body: Mapping[str, Any]) -> AuthTokenRequest:
+    """The body of a request to the auth token endpoint. Raises `Problem` `invalid_request`."""
+    declared = _declared(body)
+    return AuthTokenRequest(
+        resource_token=_required(body, "resource_token", MAX_TOKEN),
+        presented_token=_required(body, "presented_token", MAX_TOKEN),
+        declared=declared,
+    )

@@ -1,0 +1,425 @@
+"""Keys and signed tokens: JWK, fully-specified algorithms, thumbprints, compact JWS.
+
+draft-11 §11.3.1, §11.5; Signature-Keys §3.3; RFC 7515, 7517, 7638, 8037, 9864. The algorithm is the key's own `alg` and
+nothing a message says; a JWS whose header names another is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal, cast
+
+from . import ed25519
+from .ed25519 import BadSignature
+
+__all__ = [
+    "ALGORITHMS",
+    "BadSignature",
+    "JoseError",
+    "Jws",
+    "KeyRejected",
+    "PublicKey",
+    "SigningKey",
+    "b64url_decode",
+    "b64url_encode",
+    "key_from_jwks",
+    "parse_json",
+    "parse_jwk",
+    "parse_jws",
+    "parse_jwt",
+    "sign_jwt",
+]
+
+ALGORITHMS: Final = ("Ed25519", "ES256")
+"""The algorithms served, in order of preference; what `Accept-Signature-Alg` says."""
+
+MAX_TOKEN: Final = 16 * 1024
+"""Longest compact JWS that is looked at, in characters."""
+MAX_JSON: Final = 256 * 1024
+"""Longest JSON document that is parsed, in bytes."""
+MAX_DEPTH: Final = 16
+"""Deepest nesting of a JSON document."""
+MAX_JWKS_KEYS: Final = 256
+"""Most members of a JWKS that are looked at."""
+
+_B64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
+_SHAPE: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "Ed25519": ("OKP", "Ed25519", ("x",)),
+    "ES256": ("EC", "P-256", ("x", "y")),
+}
+P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+class JoseError(ValueError):
+    """A token or document that is malformed."""
+
+
+class KeyRejected(JoseError):
+    """A key that cannot be used; `code` is the Signature-Error that says so (draft-11 §11.3.4 steps 5 and 6)."""
+
+    def __init__(self, code: Literal["invalid_key", "unsupported_algorithm"], reason: str) -> None:
+        super().__init__(reason)
+        self.code: Literal["invalid_key", "unsupported_algorithm"] = code
+
+
+def b64url_encode(data: bytes) -> str:
+    """base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def b64url_decode(text: object) -> bytes:
+    """Strict inverse of `b64url_encode`: no padding, no other alphabet, no stray bits. Raises `JoseError`."""
+    if not isinstance(text, str) or not _B64URL.match(text) or len(text) % 4 == 1:
+        raise JoseError("not base64url without padding")
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if b64url_encode(data) != text:
+        raise JoseError("base64url with stray bits")
+    return data
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise JoseError("a JSON object names a member twice")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise JoseError(f"{name} is not JSON")
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > 20:
+        raise JoseError("a number is too long")
+    return int(text)
+
+
+def _bounded_float(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise JoseError("a number is out of range")
+    return value
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates,
+    parse_constant=_no_constant,
+    parse_int=_bounded_int,
+    parse_float=_bounded_float,
+)
+
+
+# A string that never ends is one match as well, and nothing is tried twice: time linear in the length, come what may.
+_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def _depth_within(text: str, limit: int) -> bool:
+    """Whether brackets outside strings nest no deeper than `limit`, without recursion."""
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        first = match.group()[0]
+        if first in "[{":
+            depth += 1
+            if depth > limit:
+                return False
+        elif first in "]}":
+            depth -= 1
+    return True
+
+
+def parse_json(raw: bytes | str, *, limit: int = MAX_JSON) -> dict[str, Any]:
+    """One JSON object: no member twice, no NaN, no lone surrogate, bounded in size and depth. Raises `JoseError`."""
+    if len(raw) > limit:
+        raise JoseError(f"the document is longer than {limit} bytes")
+    try:
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        if not _depth_within(text, MAX_DEPTH):
+            raise JoseError(f"the document nests deeper than {MAX_DEPTH}")
+        value = _decoder.decode(text)
+        if "\\u" in text or not text.isascii():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except JoseError:
+        raise
+    except (UnicodeError, ValueError, RecursionError) as error:
+        raise JoseError("not a JSON document") from error
+    if not isinstance(value, dict):
+        raise JoseError("not a JSON object")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key whose one algorithm is settled. `kid` is what its set calls it; the thumbprint is its own name."""
+
+    alg: Literal["Ed25519", "ES256"]
+    raw: bytes = field(repr=False)
+    """Ed25519: 32 bytes. ES256: x and y, 64 bytes."""
+    thumbprint: str
+    kid: str | None = None
+    _es256: Any = field(default=None, repr=False, compare=False)
+
+    def verify(self, message: bytes, signature: bytes) -> None:
+        """Return if `signature` (64 bytes, raw) is this key's over `message`; raise `BadSignature` otherwise."""
+        if self.alg == "Ed25519":
+            ed25519.verify(self.raw, message, signature)
+            return
+        _verify_es256(self._es256, message, signature)
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        """The public JWK, always with `alg` (draft-11 §11.3.1)."""
+        kty, crv, names = _SHAPE[self.alg]
+        size = len(self.raw) // len(names)
+        members = {name: b64url_encode(self.raw[i * size : (i + 1) * size]) for i, name in enumerate(names)}
+        jwk = {"kty": kty, "crv": crv, **members, "alg": self.alg}
+        if self.kid is not None:
+            jwk["kid"] = self.kid
+        return jwk
+
+    def same_key(self, other: PublicKey) -> bool:
+        """Whether both are one key: same algorithm, same thumbprint."""
+        return self.alg == other.alg and self.thumbprint == other.thumbprint
+
+
+def _verify_es256(key: Any, message: bytes, signature: bytes) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+    if len(signature) != 64:
+        # RFC 7518 §3.4: r and s, 32 bytes each; a DER signature is refused by its length.
+        raise BadSignature("an ES256 signature has exactly 64 bytes, r and s")
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    if not (0 < r < P256_ORDER and 0 < s < P256_ORDER):
+        raise BadSignature("r or s is out of range")
+    try:
+        key.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as error:
+        raise BadSignature("the signature does not verify") from error
+
+
+def _thumbprint(kty: str, crv: str, members: Mapping[str, str]) -> str:
+    ordered = dict(sorted({"crv": crv, "kty": kty, **members}.items()))
+    return b64url_encode(hashlib.sha256(json.dumps(ordered, separators=(",", ":")).encode()).digest())
+
+
+def _algorithm_of(jwk: Mapping[str, Any]) -> Literal["Ed25519", "ES256"]:
+    """Signature-Keys §3.3: `alg` present, fully specified, served, and in accord with `kty` and `crv`."""
+    alg, kty, crv = jwk.get("alg"), jwk.get("kty"), jwk.get("crv")
+    if not isinstance(kty, str):
+        raise KeyRejected("invalid_key", "the key has no kty")
+    if alg is None:
+        raise KeyRejected("unsupported_algorithm", "the key carries no alg")
+    if not isinstance(alg, str) or alg not in _SHAPE:
+        raise KeyRejected("unsupported_algorithm", f"the key's alg {str(alg)[:32]!r} is not served")
+    if kty != _SHAPE[alg][0] or (crv is not None and crv != _SHAPE[alg][1]):
+        raise KeyRejected("invalid_key", f"kty {kty[:16]!r} and crv {str(crv)[:16]!r} disagree with alg {alg!r}")
+    if crv is None:
+        raise KeyRejected("invalid_key", "the key has no crv")
+    return cast("Literal['Ed25519', 'ES256']", alg)
+
+
+def parse_jwk(jwk: object) -> PublicKey:
+    """A public key from a JWK (RFC 7517), its algorithm determined as Signature-Keys §3.3 says.
+
+    Unknown members are ignored. Raises `KeyRejected`. A JWK with a private part is refused, and so is one that says it
+    is for something else than signatures.
+    """
+    if not isinstance(jwk, Mapping):
+        raise KeyRejected("invalid_key", "the key is not a JSON object")
+    alg = _algorithm_of(jwk)
+    kty, crv, names = _SHAPE[alg]
+    if "d" in jwk:
+        raise KeyRejected("invalid_key", "the key carries its private part")
+    _check_use(jwk)
+    parts: list[bytes] = []
+    for name in names:
+        try:
+            part = b64url_decode(jwk.get(name))
+        except JoseError as error:
+            raise KeyRejected("invalid_key", f"the key's {name} is missing or not base64url") from error
+        if len(part) != 32:
+            raise KeyRejected("invalid_key", f"the key's {name} has not 32 bytes")
+        parts.append(part)
+    kid = jwk.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise KeyRejected("invalid_key", "the key's kid is not a string")
+    native = _es256_key(parts) if alg == "ES256" else None
+    members = {name: str(jwk[name]) for name in names}
+    return PublicKey(alg, b"".join(parts), _thumbprint(kty, crv, members), kid, native)
+
+
+def _check_use(jwk: Mapping[str, Any]) -> None:
+    """RFC 7517 §4.2, §4.3: `use` and `key_ops`, where they stand, must allow the verifying of signatures."""
+    operations = jwk.get("key_ops")
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
+        raise KeyRejected("invalid_key", "the key's key_ops do not allow it to verify")
+    if jwk.get("use", "sig") != "sig":
+        raise KeyRejected("invalid_key", "the key's use is not sig")
+
+
+def _es256_key(parts: Sequence[bytes]) -> Any:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + b"".join(parts))
+    except ValueError as error:
+        raise KeyRejected("invalid_key", "the point is not on P-256") from error
+
+
+def key_from_jwks(document: Mapping[str, Any], kid: str) -> PublicKey | None:
+    """The member of a JWKS that `kid` names, or `None`; no other member is looked into (draft-11 §11.4).
+
+    Raises `KeyRejected` if that one is unusable, or if `kid` names two different members.
+    """
+    keys = document.get("keys")
+    if not isinstance(keys, list):
+        raise KeyRejected("invalid_key", "the JWKS has no keys")
+    named = [jwk for jwk in keys[:MAX_JWKS_KEYS] if isinstance(jwk, Mapping) and jwk.get("kid") == kid]
+    if not named:
+        return None
+    if any(other != named[0] for other in named[1:]):
+        raise KeyRejected("invalid_key", "the JWKS gives one kid to two keys")
+    return parse_jwk(named[0])
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A private key with its one algorithm. Its `kid` is its thumbprint, so that no `kid` ever names two keys."""
+
+    alg: Literal["Ed25519", "ES256"]
+    secret: bytes = field(repr=False)
+    """Ed25519: the 32-byte seed. ES256: the private scalar, 32 bytes."""
+
+    @classmethod
+    def generate(cls, random: Callable[[int], bytes], alg: Literal["Ed25519", "ES256"] = "Ed25519") -> SigningKey:
+        """A fresh key from a secure source such as `secrets.token_bytes`."""
+        secret = random(32)
+        while alg == "ES256" and not 0 < int.from_bytes(secret, "big") < P256_ORDER:
+            secret = random(32)
+        return cls(alg, secret)
+
+    @classmethod
+    def from_jwk(cls, jwk: object) -> SigningKey:
+        """A private JWK as `to_jwk` writes it. Raises `KeyRejected`; so it does if the public part is another key's."""
+        if not isinstance(jwk, Mapping):
+            raise KeyRejected("invalid_key", "the key is not a JSON object")
+        alg = _algorithm_of(jwk)
+        try:
+            secret = b64url_decode(jwk.get("d"))
+        except JoseError as error:
+            raise KeyRejected("invalid_key", "the key has no private part") from error
+        if len(secret) != 32 or (alg == "ES256" and not 0 < int.from_bytes(secret, "big") < P256_ORDER):
+            raise KeyRejected("invalid_key", "the private part has not 32 bytes, or is out of range")
+        key = cls(alg, secret)
+        public = parse_jwk({name: value for name, value in jwk.items() if name not in ("d", "key_ops")})
+        if not key.public.same_key(public):
+            raise KeyRejected("invalid_key", "the private part belongs to another public key")
+        return key
+
+    def to_jwk(self) -> dict[str, str]:
+        """The private JWK. For key files only."""
+        return {**self.public.jwk, "d": b64url_encode(self.secret)}
+
+    @cached_property
+    def public(self) -> PublicKey:
+        """The public half, named by its thumbprint."""
+        if self.alg == "Ed25519":
+            parts = [ed25519.public_of(self.secret)]
+            native = None
+        else:
+            numbers = self._native.public_key().public_numbers()
+            parts = [numbers.x.to_bytes(32, "big"), numbers.y.to_bytes(32, "big")]
+            native = self._native.public_key()
+        kty, crv, names = _SHAPE[self.alg]
+        thumbprint = _thumbprint(kty, crv, dict(zip(names, map(b64url_encode, parts), strict=True)))
+        return PublicKey(self.alg, b"".join(parts), thumbprint, thumbprint, native)
+
+    @cached_property
+    def _native(self) -> Any:
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        return ec.derive_private_key(int.from_bytes(self.secret, "big"), ec.SECP256R1())
+
+    @property
+    def kid(self) -> str:
+        """The thumbprint (RFC 7638)."""
+        return self.public.thumbprint
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes over `message`: Ed25519, or ES256 as r and s."""
+        if self.alg == "Ed25519":
+            return ed25519.sign(self.secret, self.public.raw, message)
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+        r, s = utils.decode_dss_signature(self._native.sign(message, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Jws:
+    """A compact JWS taken apart and not yet verified."""
+
+    header: Mapping[str, Any]
+    payload: bytes = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    def verify(self, key: PublicKey) -> None:
+        """Return if `key` signed this; raise `BadSignature` otherwise, also if the header names another `alg`."""
+        if self.header.get("alg") != key.alg:
+            raise BadSignature("the header's alg is not the key's")
+        key.verify(self.signing_input, self.signature)
+
+
+def parse_jws(token: object) -> Jws:
+    """Take a compact JWS apart (RFC 7515 §5.2). Raises `JoseError`; any `crit` is one we do not know."""
+    if not isinstance(token, str) or not token.isascii() or len(token) > MAX_TOKEN:
+        raise JoseError(f"a token is ASCII and no longer than {MAX_TOKEN} characters")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise JoseError("a compact JWS has three parts")
+    header = parse_json(b64url_decode(parts[0]))
+    if "crit" in header:
+        raise JoseError("the header marks an extension critical that is not known here")
+    if header.get("b64") is False:
+        raise JoseError("an unencoded payload is not taken")
+    if not isinstance(header.get("alg"), str):
+        raise JoseError("the header names no alg")
+    return Jws(header, b64url_decode(parts[1]), token.rpartition(".")[0].encode("ascii"), b64url_decode(parts[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Jwt:
+    """A JWT taken apart and not yet verified."""
+
+    jws: Jws
+    claims: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """The protected header."""
+        return self.jws.header
+
+
+def parse_jwt(token: object) -> Jwt:
+    """Take a JWT apart (RFC 7519 §7.2). Raises `JoseError`."""
+    jws = parse_jws(token)
+    return Jwt(jws, parse_json(jws.payload))
+
+
+def sign_jwt(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """A compact JWT by `key`, whose `alg` it names; `header` adds `typ`, and `kid` or `jwk`."""
+    full = {**header, "alg": key.alg}
+    parts = [
+        b64url_encode(json.dumps(part, separators=(",", ":"), ensure_ascii=False).encode()) for part in (full, claims)
+    ]
+    signing_input = ".".join(parts)
+    return f"{signing_input}.{b64url_encode(key.sign(signing_input.encode('ascii')))}"

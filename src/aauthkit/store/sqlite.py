@@ -1,0 +1,300 @@
+"""The embedded engine: one file, one writer at a time, any number of readers and processes.
+
+A statement takes microseconds and runs where it is called; waiting for another process, and for the disk where
+`durable` asks for it, lets the loop go on. Two connections: the pen, which one transaction holds at a time, and a
+reader that sees only what is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .database import Row
+from .errors import StoreBusy, StoreError, StoreUnavailable
+from .files import prepare
+from .finishing import finish
+from .patience import SQLITE_ERRORS, Patience, failure_of
+from .statements import Statement
+from .transactions import MIGRATION_SECONDS, EngineDatabase, EngineTransaction, Params
+
+log = logging.getLogger(__name__)
+
+_WAKEUP_TABLE = (
+    "CREATE TABLE IF NOT EXISTS aauthkit_wakeups"
+    " (seq INTEGER PRIMARY KEY, origin TEXT NOT NULL, channel TEXT NOT NULL, payload TEXT NOT NULL)"
+)
+_WAKEUPS_KEPT = 1_000
+"""A process that comes later than this many wake-ups wakes all its subscribers instead."""
+
+
+def _all(connection: sqlite3.Connection, statement: Statement, params: Params, first: bool) -> list[Row]:
+    cursor = connection.execute(statement.named, params)
+    try:
+        # A statement that writes is stepped to its end: only there does its commit, or its failure, show.
+        if first and statement.reads:
+            row = cursor.fetchone()
+            values = [] if row is None else [row]
+        else:
+            values = cursor.fetchall()
+        names = [column[0] for column in cursor.description or ()]
+    finally:
+        cursor.close()
+    return [dict(zip(names, each, strict=True)) for each in values]
+
+
+def _count(connection: sqlite3.Connection, statement: Statement, params: Params) -> int:
+    cursor = connection.execute(statement.named, params)
+    try:
+        cursor.fetchall()
+        return max(cursor.rowcount, 0)
+    finally:
+        cursor.close()
+
+
+class SqliteTransaction(EngineTransaction):
+    """The pen, held."""
+
+    def __init__(self, pen: sqlite3.Connection, patience: Patience, origin: str, *, shared: bool) -> None:
+        super().__init__()
+        self._pen = pen
+        self._patience = patience
+        self._origin = origin
+        self._shared = shared
+        self.wakeups: list[tuple[str, str]] = []
+
+    async def _rows(self, statement: Statement, params: Params, *, first: bool) -> list[Row]:
+        return await self._patience.until_free(lambda: _all(self._pen, statement, params, first), statement)
+
+    async def _count(self, statement: Statement, params: Params) -> int:
+        return await self._patience.until_free(lambda: _count(self._pen, statement, params), statement)
+
+    async def _notify(self, channel: str, payload: str) -> None:
+        self.wakeups.append((channel, payload))
+        if self._shared:
+            await self._patience.until_free(lambda: self._write_wakeup(channel, payload), "notify")
+
+    def _write_wakeup(self, channel: str, payload: str) -> None:
+        seq = self._pen.execute(
+            "INSERT INTO aauthkit_wakeups (origin, channel, payload) VALUES (?, ?, ?)", (self._origin, channel, payload)
+        ).lastrowid
+        if seq is not None and seq % 100 == 0:
+            self._pen.execute("DELETE FROM aauthkit_wakeups WHERE seq <= ?", (seq - _WAKEUPS_KEPT,))
+
+
+class SqliteDatabase(EngineDatabase[SqliteTransaction]):
+    """A `Database` in one file, or in memory (where the reader is the pen, and waits for it)."""
+
+    def __init__(
+        self,
+        pen: sqlite3.Connection,
+        reader: sqlite3.Connection,
+        *,
+        durable: bool,
+        patience: Patience,
+        poll_seconds: float,
+        origin: str,
+    ) -> None:
+        super().__init__()
+        self._pen = pen
+        self._reader = reader
+        self._pen_lock = asyncio.Lock()
+        self._disk = ThreadPoolExecutor(1, "aauthkit-store") if durable else None
+        self._patience = patience
+        self._poll_seconds = poll_seconds
+        self._origin = origin
+        self._poll: asyncio.Task[None] | None = None
+
+    @property
+    def for_update(self) -> str:
+        """See `Database`."""
+        return ""
+
+    @property
+    def _in_memory(self) -> bool:
+        return self._reader is self._pen
+
+    async def close(self) -> None:
+        """See `Database`."""
+        if self._closed:
+            return
+        self._check("a database cannot be closed inside a transaction of the same task")
+        self._closed = True
+        self._wakeups.close()
+        if self._poll is not None:
+            self._poll.cancel()
+        async with self._pen_lock:
+            self._reader.close()
+            self._pen.close()
+        if self._disk is not None:
+            self._disk.shutdown(wait=False)
+
+    async def _take_pen(self, seconds: float) -> None:
+        taken = False
+        try:
+            async with asyncio.timeout(seconds):
+                taken = await self._pen_lock.acquire()
+        except TimeoutError:
+            pass
+        if not taken:
+            raise StoreBusy(f"another task of this process has been writing for {seconds:g} s")
+        if self._closed:
+            self._pen_lock.release()
+            raise StoreUnavailable("the database was closed")
+
+    async def _begin(self, *, migrating: bool) -> SqliteTransaction:
+        seconds = MIGRATION_SECONDS if migrating else self._patience.seconds
+        await self._take_pen(seconds)
+        try:
+            await self._patience.until_free(lambda: self._pen.execute("BEGIN IMMEDIATE"), "BEGIN", seconds)
+        except BaseException:
+            self._pen_lock.release()
+            raise
+        return SqliteTransaction(self._pen, self._patience, self._origin, shared=not self._in_memory)
+
+    async def _commit(self, transaction: SqliteTransaction) -> None:
+        try:
+            if self._disk is None:
+                await self._patience.until_free(self._pen.commit, "COMMIT")
+            else:
+                await finish(self._commit_on_disk(self._disk))
+        except BaseException:
+            self._undo()
+            raise
+        for channel, payload in transaction.wakeups:
+            self._wakeups.deliver(channel, payload)
+
+    async def _commit_on_disk(self, disk: ThreadPoolExecutor) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(disk, self._pen.commit)
+        except SQLITE_ERRORS as error:
+            failure = failure_of(error, "COMMIT")
+        else:
+            return
+        raise failure
+
+    async def _roll_back(self, transaction: SqliteTransaction) -> None:
+        self._undo()
+
+    def _undo(self) -> None:
+        # SQLite has rolled back by itself after some errors, a full disk among them.
+        if self._pen.in_transaction:
+            self._pen.rollback()
+
+    async def _release(self, transaction: SqliteTransaction) -> None:
+        self._pen_lock.release()
+
+    async def _rows(self, statement: Statement, params: Params, *, first: bool) -> list[Row]:
+        if not statement.reads or self._in_memory:
+            async with self._transaction() as transaction:
+                return await transaction._rows(statement, params, first=first)
+        return await self._patience.until_free(lambda: _all(self._reader, statement, params, first), statement)
+
+    async def _count(self, statement: Statement, params: Params) -> int:
+        async with self._transaction() as transaction:
+            return await transaction._count(statement, params)
+
+    async def _notify(self, channel: str, payload: str) -> None:
+        async with self._transaction() as transaction:
+            await transaction._notify(channel, payload)
+
+    async def _hear(self) -> None:
+        if self._in_memory or self._poll is not None:
+            return
+        last = await self._patience.until_free(self._newest_wakeup, "subscribe")
+        if self._poll is None:
+            self._poll = asyncio.create_task(self._hear_others(last), name="aauthkit-store-wakeups")
+
+    def _unheard(self) -> None:
+        if self._poll is not None and not self._wakeups:
+            self._poll.cancel()
+            self._poll = None
+
+    def _newest_wakeup(self) -> int:
+        return int(self._reader.execute("SELECT coalesce(max(seq), 0) FROM aauthkit_wakeups").fetchone()[0])
+
+    async def _hear_others(self, last: int) -> None:
+        """Look for wake-ups of other processes whenever `data_version` tells that somebody committed."""
+        seen = -1
+        complained = False
+        while True:
+            try:
+                version = self._reader.execute("PRAGMA data_version").fetchone()[0]
+                if version != seen:
+                    last = self._deliver_after(last)
+                    seen = version
+            except SQLITE_ERRORS as error:
+                if not isinstance(failure_of(error, ""), StoreBusy) and not complained:
+                    log.warning("wake-ups of other processes cannot be read: %s", error)
+                    complained = True
+            await asyncio.sleep(self._poll_seconds)
+
+    def _deliver_after(self, last: int) -> int:
+        """Deliver what others notified after number `last`; the newest number."""
+        rows = self._reader.execute(
+            "SELECT seq, origin, channel, payload FROM aauthkit_wakeups WHERE seq > ? ORDER BY seq", (last,)
+        ).fetchall()
+        if not rows:
+            return last
+        if rows[0][0] > last + 1:
+            self._wakeups.missed()
+        for _, origin, channel, payload in rows:
+            if origin != self._origin:
+                self._wakeups.deliver(channel, payload)
+        return int(rows[-1][0])
+
+
+def _connect(target: str) -> sqlite3.Connection:
+    # Used from one thread at a time: the loop's, or the one that waits for the disk while a task of the loop awaits it.
+    return sqlite3.connect(target, timeout=0, isolation_level=None, cached_statements=512, check_same_thread=False)
+
+
+def _settings(durable: bool) -> tuple[str, ...]:
+    return (
+        f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}",
+        "PRAGMA foreign_keys=ON",
+        # As PostgreSQL compares; and what a statement sorts stays out of the folder for temporary files.
+        "PRAGMA case_sensitive_like=ON",
+        "PRAGMA temp_store=MEMORY",
+        "PRAGMA trusted_schema=OFF",
+    )
+
+
+async def open_sqlite(
+    path: Path | None, *, durable: bool, patience: Patience, poll_seconds: float, origin: str
+) -> SqliteDatabase:
+    """Open or make the file at `path`, or a database in memory. Raises as `open_database` does."""
+    opened: list[sqlite3.Connection] = []
+
+    async def run(connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:
+        return await patience.until_free(lambda: connection.execute(sql).fetchall(), sql)
+
+    def connect(target: str) -> sqlite3.Connection:
+        connection = _connect(target)
+        opened.append(connection)
+        return connection
+
+    try:
+        if path is None:
+            pen = reader = connect(":memory:")
+        else:
+            prepare(path)
+            pen = await patience.until_free(lambda: connect(str(path)), path)
+            if await run(pen, "PRAGMA journal_mode=WAL") != [("wal",)]:
+                raise StoreError(f"{path}: this file system does not let processes share memory, which SQLite needs")
+            reader = await patience.until_free(lambda: connect(str(path)), path)
+        for connection in opened:
+            for setting in _settings(durable):
+                await run(connection, setting)
+        if path is not None:
+            if not await run(pen, "SELECT 1 FROM sqlite_master WHERE name = 'aauthkit_wakeups'"):
+                await run(pen, _WAKEUP_TABLE)
+            await run(reader, "PRAGMA query_only=ON")
+    except BaseException:
+        for connection in opened:
+            connection.close()
+        raise
+    return SqliteDatabase(pen, reader, durable=durable, patience=patience, poll_seconds=poll_seconds, origin=origin)
