@@ -9,7 +9,7 @@ from hypothesis import settings
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
 
-pytest_plugins = ["tests.plugins.machine", "tests.plugins.stores"]
+pytest_plugins = ["tests.plugins.machine", "tests.plugins.stores", "tests.plugins.tls"]
 
 
 @pytest.fixture(scope="session")

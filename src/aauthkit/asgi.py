@@ -36,10 +36,10 @@ class ClientDisconnected(Refusal):
 def target_of(scope: Scope, *, prefix: str = "") -> str:
     """The request target as its sender wrote it: raw path, then `?` and the raw query where there is one.
 
-    `prefix` is a path that a proxy stripped on the way. uvicorn puts its own `root_path` in front of the raw path; where
-    that is the same path it is not added twice. A lone `?` is not told from none, as ASGI does not. Where the server
-    gives no `raw_path` the decoded path is encoded anew, so that what is verified is what the application sees; a sender
-    that wrote it otherwise is refused then.
+    `prefix` is a path that a proxy stripped on the way. uvicorn puts its own `root_path` in front of the raw path;
+    where that is the same path it is not added twice. A lone `?` is not told from none, as ASGI does not. Where the
+    server gives no `raw_path` the decoded path is encoded anew, so that what is verified is what the application sees;
+    a sender that wrote it otherwise is refused then.
     """
     raw = scope.get("raw_path")
     path = raw.decode("latin-1") if raw is not None else quote(scope["path"], safe=_PATH_SAFE)
@@ -120,6 +120,7 @@ class Asgi:
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of any type that ASGI has."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":

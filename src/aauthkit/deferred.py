@@ -122,6 +122,8 @@ Describe = Callable[[PendingRequest], Awaitable[Waiting]]
 """Asked for every 202: what the request waits for now."""
 Resolve = Callable[[PendingRequest, Transaction], Awaitable[Answer]]
 """Asked once, when a poll finds the request decided: the terminal answer, made and recorded in the same transaction."""
+Arrive = Callable[[PendingRequest, Transaction], Awaitable[None]]
+"""Told that a person came with the code of this request."""
 
 
 class Deferred:
@@ -245,10 +247,11 @@ class Deferred:
         """Tell whoever polls, in this process or another, that something changed. Call after the commit."""
         await self._db.notify(CHANNEL, pending.id)
 
-    async def use_code(self, page: str, code: str) -> PendingRequest:
+    async def use_code(self, page: str, code: str, *, then: Arrive | None = None) -> PendingRequest:
         """Consume the code at its page (draft-11 §11.6.3.1). Raises `Problem` `invalid_code`, `expired` or `not_found`.
 
-        A wrong code counts; the fifth ends the request, and the agent reads `invalid_code`.
+        A wrong code counts; the fifth ends the request, and the agent reads `invalid_code`. Who came with a good one is
+        put on record by `then`, in the same transaction.
         """
         ended = False
         async with self._db.transaction() as tx:
@@ -267,6 +270,8 @@ class Deferred:
             good = not pending.code_used and same_code(code, pending.code)
             if good:
                 await tx.execute("UPDATE pending SET code_used = 1 WHERE id = :id", id=pending.id)
+                if then is not None:
+                    await then(pending, tx)
             else:
                 tries = pending.code_tries + 1
                 await tx.execute("UPDATE pending SET code_tries = :tries WHERE id = :id", tries=tries, id=pending.id)

@@ -34,9 +34,16 @@ from .protocol.tokens import AGENT_DWK, AGENT_TYP, AgentToken, TokenRejected, ch
 
 DELEGATION_LIFETIME: Final = 300
 """Seconds for which the durable key delegates to the ephemeral key, at a refresh."""
-BY_A_PERSON: Final[Mapping[str, Any]] = {"type": "person"}
-"""The evidence of an agent that has none of its own: a person approves it at the provider."""
 MAX_SHOWN: Final = 300
+
+
+Evidence = Callable[[str], Mapping[str, Any]]
+"""Makes the `evidence` of an enrolment from the provider's nonce, which an attestation is to contain."""
+
+
+def approved_by_a_person(_nonce: str) -> Mapping[str, Any]:
+    """The evidence of an agent that has none of its own: a person approves it at the provider."""
+    return {"type": "person"}
 
 
 class EnrollmentError(Exception):
@@ -44,7 +51,7 @@ class EnrollmentError(Exception):
 
 
 class EnrollmentRefused(EnrollmentError):
-    """The provider said no. `code` is its `error`, `status` the HTTP status, `retry_after` in seconds where it is named.
+    """The provider said no. `code` is its `error`, `status` the HTTP status, `retry_after` in seconds or `None`.
 
     `name_taken`: choose another name. `access_denied`: this key is not enrolled, or its agent was suspended or ended.
     """
@@ -104,7 +111,7 @@ async def enroll(
     *,
     name: str,
     ps: str | None = None,
-    evidence: Mapping[str, Any] = BY_A_PERSON,
+    evidence: Evidence = approved_by_a_person,
     platform: str | None = None,
     device: str | None = None,
     on_pending: OnPending = ignore_pending,
@@ -115,8 +122,9 @@ async def enroll(
     """Ask `provider` for the agent `name`, wait until it decides, and give back the verified agent token for `key`.
 
     `durable` proves each request and keeps the name for good; asking again with the same key and name joins the request
-    that is pending, or is answered at once where the agent is enrolled. `on_pending` sees every 202. Where `ps` is `None`
-    the provider's choice stands. Raises `EnrollmentError`, `InvalidIdentifier`, and what the HTTP client raises.
+    that is pending, or is answered at once where the agent is enrolled. `on_pending` sees every 202. Where `ps` is
+    `None` the provider's choice stands. `platform` is a value of draft-11 §15.10, `device` at most 64 printable
+    characters, for whoever approves. Raises `EnrollmentError`, `InvalidIdentifier`, and what the HTTP client raises.
     """
     check_server_identifier(provider, loopback)
     check_top_level_local(name)
@@ -126,7 +134,7 @@ async def enroll(
     credential = Credential(durable, hwk_header(durable.public))
     nonce = await _nonce(outbound, _endpoint(metadata, "enrollment_nonce_endpoint", loopback), credential)
     url = _endpoint(metadata, "enrollment_endpoint", loopback)
-    asked = {"name": name, "nonce": nonce, "key": _jwk(key.public), "evidence": dict(evidence)}
+    asked = {"name": name, "nonce": nonce, "key": _jwk(key.public), "evidence": dict(evidence(nonce))}
     optional = {"ps": ps, "platform": platform, "device": device}
     asked |= {member: value for member, value in optional.items() if value is not None}
     answer = await outbound.call("POST", url, credential, json_body=asked)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from .egress import EgressError
 from .protocol.headers import HeaderError, Requirement, parse_requirement, parse_retry_after
 from .protocol.httpsig import BASE_COMPONENTS, content_digest, sign_request
 from .protocol.identifiers import origin_of
@@ -25,6 +26,8 @@ DEFAULT_WAIT: Final = 45
 """Seconds a poll asks the server to hold it (`Prefer: wait`)."""
 MAX_ANSWER: Final = 256 * 1024
 """Largest body read from a protocol endpoint, in bytes."""
+LOST_PAUSES: Final = (1, 2, 5, 10, 30)
+"""Seconds before a poll that was lost on the way is repeated, each time it is lost again."""
 
 
 class OutboundError(Exception):
@@ -158,6 +161,8 @@ def _json_or_nothing(answer: Answer) -> Mapping[str, Any]:
 
 
 OnPending = Callable[[Pending], Awaitable[None]]
+CurrentCredential = Callable[[], Awaitable[Credential]]
+"""Asked before every poll, where what a party signs with may be renewed while it waits."""
 
 
 async def ignore_pending(_pending: Pending) -> None:
@@ -212,7 +217,7 @@ class Outbound:
         self,
         answer: Answer,
         url: str,
-        credential: Credential,
+        credential: Credential | CurrentCredential,
         *,
         on_pending: OnPending = ignore_pending,
         wait: int = DEFAULT_WAIT,
@@ -239,5 +244,21 @@ class Outbound:
                 return answer
             if location == url:
                 return answer
-            await self._sleep(delay + slower)
-            answer = await self.call("GET", location, credential, wait=wait)
+            await self.sleep(delay + slower)
+            answer = await self._poll(location, credential, wait)
+
+    async def _poll(self, location: str, credential: Credential | CurrentCredential, wait: int) -> Answer:
+        """One poll; one that is lost on the way is made again, a few times. Raises `EgressError`."""
+        for pause in (*LOST_PAUSES, None):
+            current = credential if isinstance(credential, Credential) else await credential()
+            try:
+                return await self.call("GET", location, current, wait=wait)
+            except EgressError as error:
+                if pause is None or not error.passing:
+                    raise
+            await self.sleep(pause)
+        raise AssertionError("the last try either returned or raised")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, by this party's own clock."""
+        await self._sleep(seconds)

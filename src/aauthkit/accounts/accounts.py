@@ -15,10 +15,10 @@ from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer
 from ..protocol.problems import Problem
 from ..serving import Request
-from ..store import Database, StoreBusy
+from ..store import Conflict, Database, Row, StoreBusy, Transaction
 from .cookies import cookie_name, read_cookie, set_cookie
-from .names import check_name, fold_name
-from .passwords import Argon2id, Hasher, Passwords, check_password
+from .names import check_name, fold_name, name_key
+from .passwords import Argon2id, Hasher, Passwords, check_password, normalize
 from .posts import check_origin, check_token, csrf_of
 from .records import Records, SessionRecord
 from .throttle import Subject, account_subject, address_subject, in_words
@@ -34,6 +34,8 @@ MAX_DATA: Final = 16 * 1024
 """Most that a session keeps, in bytes of JSON."""
 LONGEST_ALIVE: Final = 300
 """Longest time, in seconds, for which a page is taken to be open without a word from it."""
+MAX_AHEAD: Final = 300
+"""Seconds by which another process's clock may be ahead of this one's."""
 FORGET_EVERY: Final = 60
 """Seconds between two sweeps of what is over."""
 
@@ -43,8 +45,8 @@ _WRONG: Final = "Name or password is wrong."
 class Accounts:
     """The accounts and sessions of the server `issuer`, on `database` (bring it to `MIGRATIONS` first).
 
-    Sign-up without an invitation is open in the loopback profile only, unless `open_sign_up` says otherwise. Nobody has a
-    password that was not chosen by them or at the command line (F89).
+    Sign-up without an invitation is open in the loopback profile only, unless `open_sign_up` says otherwise. No account
+    comes with the server, and no password but one that somebody chose (F89).
     """
 
     def __init__(
@@ -81,17 +83,17 @@ class Accounts:
         """
         if invite is None and not self.open_sign_up:
             raise AccountError("closed", "Accounts are made by invitation here. Ask whoever runs this server for one.")
-        now = self._now()
-        subjects = [address_subject(peer)] if peer is not None else []
-        await self._count(subjects, now)
         shown = check_name(name)
         chosen = check_password(password, shown)
+        now = self._now()
+        address = [address_subject(peer)] if peer is not None else []
+        await self._count(address, now)
         if invite is not None and not await self._records.has_invitation(invite, now):
             raise AccountError("invite", "This invitation is not known, was used already, or has expired.")
         if await self._records.find(fold_name(shown)) is not None:
             raise AccountError("taken", "Somebody has this name already. Choose another.")
         account = await self._add(shown, await self._passwords.hash(chosen), invite)
-        await self._forgive(subjects)
+        await self._forgive(address=address)
         return account
 
     async def _add(self, name: str, encoded: str, invite: str | None) -> Account:
@@ -108,26 +110,29 @@ class Accounts:
     async def sign_in(self, name: str, password: str, *, peer: str | None) -> Account:
         """The account of a name and its password; `bind` makes it the session's.
 
-        A wrong password and an unknown name cost the same work and say the same. Each attempt counts for the account and for
-        the address it came from, before it is made. Raises `AccountError`: `credentials`, `throttled`, `disabled`.
+        A wrong password and an unknown name cost the same work and say the same. Each attempt counts before it is made,
+        for the account and for the address it came from. Raises `AccountError`: `credentials`, `throttled`, `disabled`.
         """
-        subjects = [account_subject(name), address_subject(peer)]
-        await self._count(subjects, self._now())
-        found = await self._records.credentials(fold_name(name[:1024].strip()))
+        account, address = [account_subject(name)], [address_subject(peer)]
+        await self._count([*account, *address], self._now())
+        found = await self._records.credentials(name_key(name))
         encoded = found.hash if found is not None else None
         right = await self._passwords.matches(encoded, password)
         if found is None or encoded is None or not right:
             raise AccountError("credentials", _WRONG)
-        await self._forgive(subjects)
+        await self._forgive(account=account, address=address)
         if found.account.disabled:
             raise AccountError("disabled", "This account is switched off. Ask whoever runs this server.")
         if self._passwords.outdated(encoded):
-            fresh = await self._passwords.hash(check_password_again(password))
+            fresh = await self._passwords.hash(normalize(password))
             await self._records.renew_hash(found.account.id, encoded, fresh)
         return found.account
 
     async def set_password(self, name: str, password: str) -> None:
-        """Give an account another password, and end its sessions. Raises `AccountError`: `unknown`, `weak`, `throttled`."""
+        """Give an account another password, and end its sessions.
+
+        Raises `AccountError`: `unknown`, `weak`, `throttled`.
+        """
         account = await self._known(name)
         encoded = await self._passwords.hash(check_password(password, account.name))
         async with self._records.database.transaction() as tx:
@@ -152,7 +157,7 @@ class Accounts:
 
     async def find(self, name: str) -> Account | None:
         """The account with this name, in whatever case."""
-        return await self._records.find(fold_name(name[:1024].strip()))
+        return await self._records.find(name_key(name))
 
     async def account(self, account_id: str) -> Account | None:
         """The account with this identifier."""
@@ -176,7 +181,7 @@ class Accounts:
             if record is not None:
                 return _session(cookie, record)
             begun = await self._visit_begun(cookie, now)
-            if begun is not None:
+            if begun is not None and not await self._records.visit_ended(self._records.database, cookie):
                 return _session(cookie, self._visit(cookie, begun))
         random = b64url_encode(self._random(24))
         visit = f"{random}.{now}.{await self._visit_mac(random, now)}"
@@ -193,13 +198,15 @@ class Accounts:
             current = await self._records.account(tx, account.id)
             if current is None or current.disabled:
                 raise AccountError("disabled", "This account is switched off. Ask whoever runs this server.")
-            old = await self._records.take_session(tx, session.id)
+            old = await self._end(tx, session)
             mine = session.account is None or session.account.id == account.id
             goes_along = old if mine and old is not None and old["account"] in (None, account.id) else None
             handle = b64url_encode(self._random(16)) if goes_along is None else goes_along["handle"]
             data = NO_DATA if goes_along is None else json.loads(goes_along["data"])
             record = SessionRecord(handle, current, data, now, now + self._lifetime)
-            await self._records.add_session(tx, session_id, record, 0 if goes_along is None else goes_along["alive_until"])
+            await self._records.add_session(
+                tx, session_id, record, 0 if goes_along is None else goes_along["alive_until"]
+            )
         await self._sweep(now)
         return replace(_session(session_id, record), fresh=True)
 
@@ -211,19 +218,35 @@ class Accounts:
         if len(json.dumps(dict(data))) > MAX_DATA:
             raise ValueError(f"a session keeps {MAX_DATA} bytes at most")
         now = self._now()
-        async with self._records.database.transaction() as tx:
-            if not await self._records.save_data(tx, session.id, data, now):
-                if session.account is not None or session.expires <= now:
-                    raise Problem("access_denied", "this session has ended")
-                visit = SessionRecord(session.handle, None, data, session.created, session.expires)
-                await self._records.add_session(tx, session.id, visit)
+        try:
+            async with self._records.database.transaction() as tx:
+                saved = await self._records.save_data(tx, session.id, data, now)
+                if not saved and session.account is None and session.expires > now:
+                    saved = await self._put_on_record(tx, session, data)
+        except Conflict:  # its handle has gone over to the session of a sign-in at the same moment
+            saved = False
+        if not saved:
+            raise Problem("access_denied", "this session has ended")
         await self._sweep(now)
         return replace(session, data=dict(data))
+
+    async def _put_on_record(self, tx: Transaction, session: Session, data: Mapping[str, Any]) -> bool:
+        if await self._records.visit_ended(tx, session.id):
+            return False
+        visit = SessionRecord(session.handle, None, data, session.created, session.expires)
+        await self._records.add_session(tx, session.id, visit)
+        return True
+
+    async def _end(self, tx: Transaction, session: Session) -> Row | None:
+        """End a session and answer its record; a visit is remembered as ended, or its cookie would revive it."""
+        if session.account is None:
+            await self._records.end_visit(tx, session.id, session.expires)
+        return await self._records.take_session(tx, session.id)
 
     async def sign_out(self, session: Session) -> None:
         """End the session; send `cookies(session, clear=True)` with the answer."""
         async with self._records.database.transaction() as tx:
-            await self._records.take_session(tx, session.id)
+            await self._end(tx, session)
 
     def cookies(self, session: Session, *, clear: bool = False) -> Sequence[tuple[str, str]]:
         """The `Set-Cookie` fields that put the session into the browser, or take it out."""
@@ -239,7 +262,7 @@ class Accounts:
     ) -> None:
         """Return if a page of this server posted the form in this session; raise `Problem` 403 otherwise (F77).
 
-        The form carries `session.csrf` in `CSRF_FIELD`, and the request an `Origin` that is this server (draft-11 §13.13).
+        The form carries `session.csrf` in `CSRF_FIELD`; the request's `Origin` is this server (draft-11 §13.13).
         """
         check_origin(request, self.issuer)
         check_token(session.csrf, form)
@@ -282,17 +305,18 @@ class Accounts:
             waits = [await self._records.count_attempt(tx, subject, now) for subject in subjects]
             wait = max(waits, default=0)
             if wait:  # leaves the transaction, so that what did not happen is not counted
-                raise AccountError(
-                    "throttled", f"Too many attempts. Try again in {in_words(wait)}.", retry_after=wait
-                )
+                raise AccountError("throttled", f"Too many attempts. Try again in {in_words(wait)}.", retry_after=wait)
 
-    async def _forgive(self, subjects: Sequence[Subject]) -> None:
+    async def _forgive(self, *, account: Sequence[Subject] = (), address: Sequence[Subject]) -> None:
+        """After success: an account's attempts are forgotten, of an address's only this one.
+
+        Otherwise whoever has an account could clear the way for guesses at others.
+        """
         async with self._records.database.transaction() as tx:
-            for subject in subjects:
-                if subject.limit.whole:
-                    await self._records.forgive_all(tx, subject)
-                else:
-                    await self._records.forgive(tx, subject)
+            for subject in account:
+                await self._records.forgive_all(tx, subject)
+            for subject in address:
+                await self._records.forgive(tx, subject)
 
     async def _sweep(self, now: int) -> None:
         if abs(now - self._swept) < FORGET_EVERY:
@@ -312,7 +336,7 @@ class Accounts:
         """When a session of ours that is on no record began; None where the cookie is not one, or its time is up."""
         random, _, rest = cookie.partition(".")
         begun, _, mac = rest.partition(".")
-        if not begun.isdecimal() or len(begun) > 12 or not now - VISIT_LIFETIME < int(begun) <= now:
+        if not begun.isdecimal() or len(begun) > 12 or not now - VISIT_LIFETIME < int(begun) <= now + MAX_AHEAD:
             return None
         return int(begun) if hmac.compare_digest(mac, await self._visit_mac(random, int(begun))) else None
 

@@ -40,7 +40,12 @@ _WORN_OUT: Final = frozenset(
         "administrator1",
     }
 )
-_ROWS: Final = ("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "1q2w3e4r5t6y7u8i9o0p")
+_ROWS: Final = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890123456789",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "1q2w3e4r5t6y7u8i9o0p",
+)
 
 
 def check_password(value: str, name: str) -> str:
@@ -160,7 +165,7 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._inside >= self._most:
-            raise AccountError("throttled", "Too many people are signing in just now. Try again shortly.", retry_after=5)
+            raise AccountError("throttled", "Too many are signing in just now. Try again shortly.", retry_after=5)
         self._inside += 1
         try:
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)

@@ -46,6 +46,12 @@ MIGRATIONS: Final = (
             )""",
             "CREATE INDEX account_sessions_account ON account_sessions (account, alive_until)",
             "CREATE INDEX account_sessions_expires ON account_sessions (server, expires)",
+            """CREATE TABLE account_ended_visits (
+                digest TEXT PRIMARY KEY,
+                server TEXT NOT NULL,
+                expires BIGINT NOT NULL
+            )""",
+            "CREATE INDEX account_ended_visits_expires ON account_ended_visits (server, expires)",
             """CREATE TABLE account_invitations (
                 digest TEXT PRIMARY KEY,
                 server TEXT NOT NULL,
@@ -175,7 +181,9 @@ class Records:
 
     async def set_disabled(self, tx: Transaction, account_id: str, disabled: bool) -> None:
         """Switch an account off or on."""
-        await tx.execute("UPDATE accounts SET disabled = :disabled WHERE id = :id", disabled=int(disabled), id=account_id)
+        await tx.execute(
+            "UPDATE accounts SET disabled = :disabled WHERE id = :id", disabled=int(disabled), id=account_id
+        )
 
     # Invitations
 
@@ -244,10 +252,12 @@ class Records:
         return 0
 
     async def forgive(self, tx: Transaction, subject: Subject) -> None:
-        """Take back one counted attempt, and the wait it brought."""
+        """Take back one counted attempt; the wait stands where the others alone bring one."""
         await tx.execute(
-            """UPDATE account_attempts SET failures = failures - 1, not_before = 0
+            """UPDATE account_attempts
+               SET failures = failures - 1, not_before = CASE WHEN failures - 1 <= :free THEN 0 ELSE not_before END
                WHERE server = :server AND subject = :subject AND failures > 0""",
+            free=subject.limit.free,
             server=self._server,
             subject=subject.key,
         )
@@ -278,9 +288,7 @@ class Records:
         account = _account(row) if row["id"] is not None else None
         return SessionRecord(row["handle"], account, json.loads(row["data"]), row["begun"], row["expires"])
 
-    async def add_session(
-        self, tx: Transaction, session_id: str, record: SessionRecord, alive_until: int = 0
-    ) -> None:
+    async def add_session(self, tx: Transaction, session_id: str, record: SessionRecord, alive_until: int = 0) -> None:
         """Put a session on record."""
         await tx.execute(
             """INSERT INTO account_sessions (digest, server, handle, account, data, created, expires, alive_until)
@@ -299,7 +307,8 @@ class Records:
         """Replace what a session keeps; False where it is not on record."""
         return bool(
             await tx.execute(
-                "UPDATE account_sessions SET data = :data WHERE digest = :digest AND server = :server AND expires > :now",
+                """UPDATE account_sessions SET data = :data
+                   WHERE digest = :digest AND server = :server AND expires > :now""",
                 data=json.dumps(dict(data)),
                 digest=digest_of(session_id),
                 server=self._server,
@@ -315,6 +324,23 @@ class Records:
             digest=digest_of(session_id),
             server=self._server,
         )
+
+    async def end_visit(self, tx: Transaction, session_id: str, expires: int) -> None:
+        """Remember that a session of nobody's is over, for as long as its cookie would be taken."""
+        await tx.execute(
+            """INSERT INTO account_ended_visits (digest, server, expires) VALUES (:digest, :server, :expires)
+               ON CONFLICT (digest) DO NOTHING""",
+            digest=digest_of(session_id),
+            server=self._server,
+            expires=expires,
+        )
+
+    async def visit_ended(self, source: Database | Transaction, session_id: str) -> bool:
+        """Whether a session of nobody's is over."""
+        row = await source.fetch_one(
+            "SELECT expires FROM account_ended_visits WHERE digest = :digest", digest=digest_of(session_id)
+        )
+        return row is not None
 
     async def end_sessions(self, tx: Transaction, account_id: str) -> None:
         """End every session of an account."""
@@ -359,6 +385,9 @@ class Records:
             "DELETE FROM account_sessions WHERE server = :server AND expires <= :now", server=self._server, now=now
         )
         await self.database.execute(
+            "DELETE FROM account_ended_visits WHERE server = :server AND expires <= :now", server=self._server, now=now
+        )
+        await self.database.execute(
             "DELETE FROM account_attempts WHERE server = :server AND last <= :before AND not_before <= :now",
             server=self._server,
             before=now - FORGOTTEN_AFTER,
@@ -372,6 +401,8 @@ class Records:
             server=self._server,
             secret=proposed,
         )
-        row = await self.database.fetch_one("SELECT secret FROM account_secrets WHERE server = :server", server=self._server)
+        row = await self.database.fetch_one(
+            "SELECT secret FROM account_secrets WHERE server = :server", server=self._server
+        )
         assert row is not None
         return str(row["secret"])

@@ -20,9 +20,9 @@ Kind = Literal[
 ]
 """Why an account could not be made or used.
 
-`closed`: sign-up needs an invitation; `invite`: it is not one, or was used; `name`, `weak`: the name or password breaks the
-rules; `taken`: the name is another's; `credentials`: name or password is wrong, and which is not said; `disabled`: the
-password was right, the account is switched off; `throttled`: too many attempts; `unknown`: no account has this name.
+`closed`: sign-up needs an invitation; `invite`: it is not one, or was used; `name`, `weak`: the name or password breaks
+the rules; `taken`: the name is another's; `credentials`: name or password is wrong, and which is not said; `disabled`:
+the password was right, the account is switched off; `throttled`: too many attempts; `unknown`: nobody has this name.
 """
 
 NO_DATA: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -42,7 +42,7 @@ class AccountError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person as this server knows them. `id` never changes and is never given again; `created` is in epoch seconds."""
+    """A person as this server knows them. `id` is theirs for good; `created` is in epoch seconds."""
 
     id: str
     name: str
@@ -54,9 +54,9 @@ class Account:
 class Session:
     """One browser. `account` is there once the person has signed in; times are epoch seconds.
 
-    `id` is the secret in the cookie and `csrf` the one in every form. `handle` is no secret: it names the browser in records,
-    and stays when `id` changes at sign-in. A `fresh` session is not in the browser yet, so `Accounts.cookies` must go out
-    with the answer.
+    `id` is the secret in the cookie and `csrf` the one in every form. `handle` is no secret: it names the browser in
+    records, and stays when `id` changes at sign-in. A `fresh` session is not in the browser yet, so `Accounts.cookies`
+    must go out with the answer.
     """
 
     id: str = field(repr=False)

@@ -71,6 +71,7 @@ class Discovery:
         self._fetch_seconds = fetch_seconds
         self._local: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
         self._flights: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def serve_locally(self, iss: str, dwk: str, jwks: Callable[[], Mapping[str, Any]]) -> None:
         """Take the keys of `iss` in the role `dwk` from `jwks`, asked each time, and never from the network."""
@@ -124,7 +125,8 @@ class Discovery:
         return document.metadata
 
     async def aclose(self) -> None:
-        """End the fetches under way; who waits for one gets `DiscoveryFailed`. The client stays open."""
+        """End the fetches under way and begin no other; who waits gets `DiscoveryFailed`. The client stays open."""
+        self._closed = True
         flights = list(self._flights)
         for flight in flights:
             flight.cancel()
@@ -209,7 +211,7 @@ class Discovery:
         Who has something stale to go on with waits a moment for a fetch of their own and not at all for another's.
         """
         flight = issuer.flights.get((dwk, what))
-        if flight is not None and stale:
+        if self._closed or (flight is not None and stale):
             return
         if flight is None:
             now = self._clock()

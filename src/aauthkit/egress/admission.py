@@ -119,6 +119,20 @@ class Egress:
         if self.proxy is not None and urlsplit(self.proxy).scheme not in ("http", "https"):
             raise ValueError("a proxy is named by an http or https URL")
 
+    @classmethod
+    def from_file(cls, path: str | Path) -> Egress:
+        """The egress that a JSON file describes (`aauthkit.egress.configuration`). Raises `EgressFileError`."""
+        from .configuration import read_egress
+
+        return read_egress(path)
+
+    @classmethod
+    def from_environment(cls) -> Egress:
+        """The egress of this process: the file that `AAUTHKIT_EGRESS` names, or the default."""
+        from .configuration import egress_from_environment
+
+        return egress_from_environment()
+
     def fixed(self, host: str, port: int) -> tuple[str, int] | None:
         """Where configuration itself says that a host is: a mapped name, or a listed loopback origin."""
         if host in self.names:

@@ -79,7 +79,7 @@ class SignatureInput:
 def _component(item: Item) -> Component:
     name, params = item
     if type(name) is not str:
-        raise SignatureSyntaxError("a covered component is named by a String")
+        raise SignatureSyntaxError("Signature-Input: a covered component is named by a String")
     return Component(name, tuple(params.items()))
 
 

@@ -417,7 +417,7 @@ def parse_jwt(token: object) -> Jwt:
 
 def sign_jwt(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
     """A compact JWT by `key`, whose `alg` it names; `header` adds `typ`, and `kid` or `jwk`."""
-    full = {**header, "alg": key.alg}
+    full = {"alg": key.alg, **header} | {"alg": key.alg}
     parts = [
         b64url_encode(json.dumps(part, separators=(",", ":"), ensure_ascii=False).encode()) for part in (full, claims)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import asyncpg
 
 from .asyncpg_errors import DRIVER_ERRORS, ConnectionLost, failure_of
 from .database import Row
-from .errors import StoreBusy, StoreError
+from .errors import StoreBusy, StoreError, StoreUnavailable
 from .finishing import finish
 from .listening import CHANNEL, Listener
 from .statements import Statement
@@ -62,6 +62,12 @@ async def _roll_back(connection: Any) -> None:
     try:
         await connection.execute("ROLLBACK")
     except DRIVER_ERRORS:
+        _drop(connection)
+
+
+def _drop(connection: Any) -> None:
+    # The pool takes a dead connection back by itself, after which it cannot be ended once more.
+    with suppress(asyncpg.InterfaceError):
         connection.terminate()
 
 
@@ -125,6 +131,9 @@ class PostgresDatabase(EngineDatabase[PostgresTransaction]):
             failure = failure_of(error, "connect")
             if isinstance(error, TimeoutError) and self._pool.get_size() == self._pool.get_max_size():
                 failure = StoreBusy(f"every connection has been in use for {self._busy_seconds:g} s")
+            elif isinstance(failure, ConnectionLost):
+                # A new connection failed: unlike an old one, there is no other that may do better.
+                failure = StoreUnavailable(str(failure))
         raise failure
 
     @asynccontextmanager
@@ -140,20 +149,22 @@ class PostgresDatabase(EngineDatabase[PostgresTransaction]):
             try:
                 await self._pool.release(connection)
             except DRIVER_ERRORS:
-                connection.terminate()
+                _drop(connection)
 
         await finish(give_back())
 
     async def _rows(self, statement: Statement, params: Params, *, first: bool) -> list[Row]:
-        try:
+        for _ in range(self._stale_connections if statement.reads else 0):
             async with self._borrowed() as connection:
-                return await _rows(connection, statement, params, first, None)
-        except ConnectionLost:
-            if not statement.reads:
-                raise
-        await self._pool.expire_connections()
+                with suppress(ConnectionLost):
+                    return await _rows(connection, statement, params, first, None)
         async with self._borrowed() as connection:
             return await _rows(connection, statement, params, first, None)
+
+    @property
+    def _stale_connections(self) -> int:
+        """How many connections may turn out to be dead, one after another, before a new one is made."""
+        return int(self._pool.get_max_size())
 
     async def _count(self, statement: Statement, params: Params) -> int:
         async with self._borrowed() as connection:
@@ -164,11 +175,7 @@ class PostgresDatabase(EngineDatabase[PostgresTransaction]):
             await _notify(connection, channel, payload)
 
     async def _begin(self, *, migrating: bool) -> PostgresTransaction:
-        try:
-            connection = await self._open("BEGIN")
-        except ConnectionLost:
-            await self._pool.expire_connections()
-            connection = await self._open("BEGIN")
+        connection = await self._open()
         if not migrating:
             return PostgresTransaction(connection, None)
         try:
@@ -179,10 +186,16 @@ class PostgresDatabase(EngineDatabase[PostgresTransaction]):
             raise
         return PostgresTransaction(connection, MIGRATION_SECONDS)
 
-    async def _open(self, begin: str) -> Any:
+    async def _open(self) -> Any:
+        for _ in range(self._stale_connections):
+            with suppress(ConnectionLost):
+                return await self._open_once()
+        return await self._open_once()
+
+    async def _open_once(self) -> Any:
         connection = await self._acquire()
         try:
-            await _run(connection, begin)
+            await _run(connection, "BEGIN")
         except BaseException:
             await self._abandon(connection)
             raise

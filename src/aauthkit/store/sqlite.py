@@ -27,6 +27,7 @@ _WAKEUP_TABLE = (
     "CREATE TABLE IF NOT EXISTS aauthkit_wakeups"
     " (seq INTEGER PRIMARY KEY, origin TEXT NOT NULL, channel TEXT NOT NULL, payload TEXT NOT NULL)"
 )
+_OLDEST = (3, 35)
 _WAKEUPS_KEPT = 1_000
 """A process that comes later than this many wake-ups wakes all its subscribers instead."""
 
@@ -267,6 +268,8 @@ async def open_sqlite(
     path: Path | None, *, durable: bool, patience: Patience, poll_seconds: float, origin: str
 ) -> SqliteDatabase:
     """Open or make the file at `path`, or a database in memory. Raises as `open_database` does."""
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise StoreError(f"this Python has SQLite {sqlite3.sqlite_version}; 3.35 or newer is needed, for RETURNING")
     opened: list[sqlite3.Connection] = []
 
     async def run(connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:

@@ -129,7 +129,18 @@ def test_an_obsolete_fold_is_one_space(sent: str, signed: str) -> None:
     assert field_value(get("/", ("x", sent)), "x") == signed
 
 
-INJECTIONS = ["a\nb", "a\r\nb", 'a\n"@method": DELETE', "a\r\n\r\n b", "a\rb", "\n", "a\n", "a\x00b", "a\x0bb", "a\x85b"]
+INJECTIONS = [
+    "a\nb",
+    "a\r\nb",
+    'a\n"@method": DELETE',
+    "a\r\n\r\n b",
+    "a\rb",
+    "\n",
+    "a\n",
+    "a\x00b",
+    "a\x0bb",
+    "a\x85b",
+]
 
 
 @pytest.mark.parametrize("value", INJECTIONS)
@@ -214,7 +225,9 @@ def test_a_parameter_that_is_unknown_ill_typed_or_in_conflict_is_refused(params:
     assert refused(get("/", ("priority", "u=1")), component("priority", **params))
 
 
-@pytest.mark.parametrize("name", ["@method", "@authority", "@path", "@query", "@target-uri", "@scheme", "@request-target"])
+@pytest.mark.parametrize(
+    "name", ["@method", "@authority", "@path", "@query", "@target-uri", "@scheme", "@request-target"]
+)
 @pytest.mark.parametrize("params", [{"req": True}, {"sf": True}, {"name": "x"}, {"key": "x"}])
 def test_a_derived_component_takes_no_parameter(name: str, params: dict[str, Any]) -> None:
     assert refused(get("/?x=1"), component(name, **params))
@@ -242,7 +255,9 @@ def test_a_field_of_known_type_has_one_strict_form(name: str, lines: list[str], 
     assert component_value(get("/", *headers), component(name, sf=True)) == strict
 
 
-@pytest.mark.parametrize(("name", "value"), [("priority", "=u"), ("accept", "("), ("retry-after", "5, 6"), ("priority", "")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("priority", "=u"), ("accept", "("), ("retry-after", "5, 6"), ("priority", "")]
+)
 def test_a_field_that_is_not_of_its_type_has_no_strict_form(name: str, value: str) -> None:
     assert refused(get("/", (name, value)), component(name, sf=True))
 

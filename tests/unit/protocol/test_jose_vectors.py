@@ -1,4 +1,4 @@
-"""Wycheproof's JSON Web Keys and JSON Web Signatures: what must be refused is, and of the rest what we serve is accepted."""
+"""Wycheproof's JSON Web Keys and Signatures: what must be refused is, and of the rest what we serve is accepted."""
 
 from __future__ import annotations
 

@@ -148,7 +148,12 @@ def test_2_3_the_parameters_are_no_component_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [component("@method", req=True), component("date", req=True), component("date", tr=True), component("@path", tr=True)],
+    [
+        component("@method", req=True),
+        component("date", req=True),
+        component("date", tr=True),
+        component("@path", tr=True),
+    ],
 )
 def test_2_4_the_parameters_of_responses_and_trailers_are_refused(item: Component) -> None:
     with pytest.raises(ComponentError):

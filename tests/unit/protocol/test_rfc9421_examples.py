@@ -121,9 +121,7 @@ EXAMPLES = {
             '"forwarded": for=192.0.2.123;host=example.com;proto=https',
         ),
     ),
-    "B.2.1": Example(
-        TEST_REQUEST, '();created=1618884473;keyid="test-key-rsa-pss";nonce="b3k2pp5k7z-50gnwp.yemd"', ()
-    ),
+    "B.2.1": Example(TEST_REQUEST, '();created=1618884473;keyid="test-key-rsa-pss";nonce="b3k2pp5k7z-50gnwp.yemd"', ()),
     "B.2.2": Example(
         TEST_REQUEST,
         '("@authority" "content-digest" "@query-param";name="Pet")'

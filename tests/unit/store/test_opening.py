@@ -55,10 +55,6 @@ async def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyP
 
 
 def test_the_driver_is_not_loaded_before_it_is_needed(tmp_path: Path) -> None:
-    program = (
-        "import asyncio, sys; from aauthkit.store import open_database;"
-        f"asyncio.run(asyncio.wait_for(open_database({str(tmp_path / 'a.db')!r}), 60).__class__ and None or main())"
-    )
     program = f"""
 import asyncio, sys
 from aauthkit.store import open_database

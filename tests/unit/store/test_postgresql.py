@@ -14,7 +14,10 @@ from tests.unit.store.tables import COUNT, INSERT, TABLES
 
 pytestmark = pytest.mark.anyio
 
-END_ALL = "SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+END_ALL = (
+    "SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aauthkit.store import Database, StoreBusy, StoreError, StoreUnavailable, open_database
+from aauthkit.store.sqlite import SqliteDatabase
 from tests.unit.store.tables import COUNT, INSERT, TABLES
 
 pytestmark = pytest.mark.anyio
@@ -126,12 +127,16 @@ async def test_the_wait_for_another_process_grows_with_jitter_up_to_its_limit(da
     await database.close()
 
 
-async def test_a_write_that_hides_in_a_read_reaches_no_row(store: Database) -> None:
-    with pytest.raises(StoreError):
-        await store.fetch_one(
-            "WITH x AS (SELECT 1 AS one) REPLACE  INTO entries (id, n) SELECT 'a', one FROM x RETURNING ids"
-        )
-    assert await store.fetch_one(COUNT) == {"total": 0}
+async def test_the_reader_could_not_write_if_it_were_asked_to(store: Database) -> None:
+    assert isinstance(store, SqliteDatabase)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store._reader.execute("DELETE FROM entries")
+
+
+async def test_a_write_inside_a_with_is_a_write(store: Database) -> None:
+    sql = "WITH x AS (SELECT 1 AS one) REPLACE INTO entries (id, n) SELECT 'a', one FROM x RETURNING n"
+    assert await store.fetch_one(sql) == {"n": 1}
+    assert await store.fetch_one(COUNT) == {"total": 1}
 
 
 async def test_wake_ups_are_forgotten_but_for_the_last_thousand(store: Database) -> None:

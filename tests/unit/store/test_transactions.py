@@ -152,7 +152,7 @@ async def test_of_many_tasks_that_read_and_then_write_none_is_lost(store: Databa
 async def test_of_many_tasks_that_decide_the_same_thing_one_wins(store: Database) -> None:
     async def decide(name: str) -> bool:
         async with store.transaction() as transaction:
-            sql = "INSERT INTO entries (id, n, note) VALUES ('decision', 1, :name) ON CONFLICT (id) DO NOTHING RETURNING id"
+            sql = "INSERT INTO entries (id, n, note) VALUES ('one', 1, :name) ON CONFLICT (id) DO NOTHING RETURNING id"
             return await transaction.fetch_one(sql, name=name) is not None
 
     decided = await asyncio.gather(*(decide(str(number)) for number in range(20)))

@@ -1,0 +1,107 @@
+"""How an agent reaches others from one event loop: HTTP client, discovery and signed calls of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..discovery import Discovery
+from ..egress import Egress, Http, read_url
+from ..outbound import Outbound
+from ..protocol.messages import Answer
+
+
+class AgentHttp(Http):
+    """An `Http` that reaches the hosts which the agent's user chose at whatever address they have.
+
+    The check of addresses keeps strangers from pointing a party at its own network (Signature-Keys §7.3). A resource
+    that the user calls, and the person server and provider the agent was set up with, are no strangers; every other
+    host, such as one that a document names, is checked.
+    """
+
+    def __init__(self, egress: Egress, chosen: set[str]) -> None:
+        super().__init__(egress)
+        self._chosen = chosen
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        timeout: float,
+        limit: int,
+        guarded: bool = True,
+    ) -> Answer:
+        """As `Http.send`; `guarded` holds for every host but the chosen ones."""
+        guarded = guarded and read_url(url, self.egress.loopback).host not in self._chosen
+        return await super().send(method, url, headers, body, timeout=timeout, limit=limit, guarded=guarded)
+
+
+@dataclass(eq=False)
+class Connections:
+    """What belongs to one event loop. What was discovered stays known when the connections are closed."""
+
+    http: Http
+    discovery: Discovery
+    outbound: Outbound
+    users: set[int] = field(default_factory=set)
+
+    async def aclose(self) -> None:
+        """Close every connection; the next request opens new ones."""
+        await self.discovery.aclose()
+        await self.http.aclose()
+
+
+class Exchange:
+    """The connections of one agent, for each event loop that it is used on; closed when their last user leaves."""
+
+    def __init__(
+        self,
+        egress: Egress,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        nonce: Callable[[], str],
+    ) -> None:
+        self.egress = egress
+        self._clock = clock
+        self._sleep = sleep
+        self._nonce = nonce
+        self._chosen: set[str] = set()
+        self._lock = threading.Lock()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+
+    def choose(self, host: str) -> None:
+        """Note that the agent's user chose this host."""
+        self._chosen.add(host)
+
+    def enter(self, user: Any) -> Connections:
+        """The connections of the running event loop, kept open until `user` leaves."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            found = self._by_loop.get(loop)
+            if found is None:
+                http = AgentHttp(self.egress, self._chosen)
+                discovery = Discovery(http, clock=self._clock)
+                outbound = Outbound(http, clock=self._clock, sleep=self._sleep, nonce=self._nonce)
+                found = self._by_loop[loop] = Connections(http, discovery, outbound)
+            found.users.add(id(user))
+            return found
+
+    async def leave(self, user: Any) -> None:
+        """`user` needs the running loop's connections no longer."""
+        with self._lock:
+            found = self._by_loop.get(asyncio.get_running_loop())
+            if found is None or id(user) not in found.users:
+                return
+            found.users.discard(id(user))
+            last = not found.users
+        if last:
+            await found.aclose()

@@ -1,0 +1,91 @@
+"""Bringing the person where a 202 wants them, once for each page and code (draft-11 §7.3, §11.6.3)."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Final
+
+from ..outbound import Pending
+from ..protocol.headers import HeaderError, Requirement
+from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_endpoint, fold_code
+from .errors import NobodyToAsk, PendingRefused, UnsupportedRequirement
+from .person import PersonChannel
+from .watching import Waiting, Watch
+
+MAX_PAGES: Final = 16
+"""Most different pages or codes that one pending request may bring the person to."""
+MAX_REMEMBERED: Final = 1024
+
+_CODE = re.compile(r"[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z-]{8,64}\Z")
+
+
+class Shown:
+    """The pages and codes that were shown already, whichever call they came up in (F39)."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], None] = {}
+        self._lock = threading.Lock()
+
+    def first(self, url: str, code: str) -> bool:
+        """Whether this is the first time; it counts as shown from now on."""
+        with self._lock:
+            if (url, code) in self._seen:
+                return False
+            self._seen[url, code] = None
+            while len(self._seen) > MAX_REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            return True
+
+
+class Escort:
+    """Looks after the person for one pending request of the server `by`."""
+
+    def __init__(
+        self, by: str, channel: PersonChannel | None, shown: Shown, watch: Watch, loopback: LoopbackProfile
+    ) -> None:
+        self._by = by
+        self._channel = channel
+        self._shown = shown
+        self._watch = watch
+        self._loopback = loopback
+        self._pages = 0
+        self._last: Waiting | None = None
+
+    async def meet(self, pending: Pending) -> None:
+        """Do what this 202 asks for beside waiting.
+
+        Raises `UnsupportedRequirement` for a requirement that is not known, `PendingRefused` for one not in form.
+        """
+        requirement = pending.requirement
+        self._tell(pending)
+        if requirement is None or requirement.value == "approval":
+            return
+        if requirement.value != "interaction":
+            raise UnsupportedRequirement(requirement.value, 202, self._by)
+        url, code = self._page(requirement)
+        if pending.status == "interacting" or not self._shown.first(url, fold_code(code)):
+            return
+        self._pages += 1
+        if self._pages > MAX_PAGES:
+            raise PendingRefused(f"{self._by} sent the person to more than {MAX_PAGES} pages for one request")
+        if self._channel is None:
+            raise NobodyToAsk(f"{self._by} needs a person to decide, and this agent was given no way to one (person=...)")
+        await self._channel.show(f"{url}?code={code}", url, code, requirement.value, self._by)
+
+    def _page(self, requirement: Requirement) -> tuple[str, str]:
+        """The interaction URL and code, in form (draft-11 §11.6.3, §11.6.3.1)."""
+        try:
+            url = check_endpoint(requirement.text("url"), self._by, self._loopback)
+            code = requirement.text("code")
+        except (HeaderError, InvalidIdentifier) as error:
+            raise PendingRefused(f"{self._by} sends the person nowhere in particular: {error}") from error
+        if not _CODE.match(code):
+            raise PendingRefused(f"the interaction code of {self._by} holds other symbols than draft-11 §11.6.3.1 allows")
+        return url, code
+
+    def _tell(self, pending: Pending) -> None:
+        waiting = Waiting(self._by, pending.requirement.value if pending.requirement else None, pending.status)
+        if waiting != self._last:
+            self._last = waiting
+            self._watch(waiting)

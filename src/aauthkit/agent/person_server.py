@@ -1,0 +1,238 @@
+"""The agent at its person server: person tokens and auth tokens, and the waiting for a person in between.
+
+draft-11 §7.1, §7.2, §11.8, §11.9.3. Every request is signed with the agent token; a poll with the one that is current
+then, since a person may take longer than an agent token lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..discovery import DiscoveryFailed
+from ..egress import EgressError
+from ..outbound import Credential, OutboundError, Pending
+from ..protocol.headers import HeaderError, Requirement, parse_requirement, parse_retry_after, parse_signature_error
+from ..protocol.identifiers import LoopbackProfile
+from ..protocol.jose import JoseError, parse_json
+from ..protocol.messages import Answer
+from ..protocol.tokens import AUTH_TYP, PERSON_DWK, PERSON_TYP, AuthToken, PersonToken, ResourceToken
+from .caches import Held
+from .checks import read_auth_token, read_person_token, verify_issued
+from .connections import Connections
+from .errors import (
+    ClockSkew,
+    Expired,
+    PendingGone,
+    PendingRefused,
+    RequestRefused,
+    SignatureRefused,
+    TokenRefused,
+    Unreachable,
+    refusal,
+)
+from .escort import Escort
+from .identity import Identity
+from .watching import Answered, Carried, Obtained, Sent, Watch
+
+MAX_PAUSE: Final = 60
+"""Longest wait, in seconds, before a request that met 429 or 503 is made again."""
+TRIES: Final = 3
+"""How often a request is made that meets 429 or 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What an agent says of itself in a token request, for the person to read (draft-11 §7.2.1). All optional.
+
+    `justification` is Markdown; `platform` a value of §15.10; `device` at most 64 printable characters; `prompt` may be
+    `consent`.
+    """
+
+    justification: str | None = None
+    platform: str | None = None
+    device: str | None = None
+    prompt: str | None = None
+
+    def members(self) -> dict[str, str]:
+        """As members of a request body."""
+        named = {
+            "justification": self.justification,
+            "platform": self.platform,
+            "device": self.device,
+            "prompt": self.prompt,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class PersonServer:
+    """One call's dealings with the agent's person server, `identifier`."""
+
+    identifier: str
+    identity: Identity = field(repr=False)
+    connections: Connections = field(repr=False)
+    escort: Escort = field(repr=False)
+    statement: Statement = field(repr=False)
+    capabilities: tuple[str, ...]
+    watch: Watch = field(repr=False)
+    clock: Callable[[], float] = field(repr=False)
+    loopback: LoopbackProfile = field(repr=False)
+
+    async def person_token(self, resource: str) -> Held:
+        """A person token for `resource` (draft-11 §7.1). Raises `AAuthError`."""
+        body = {"resource": resource, **self._common()}
+        raw, latest = await self._request("person_token_endpoint", body, "person_token")
+        token = read_person_token(
+            raw,
+            person_server=self.identifier,
+            resource=resource,
+            key=self.identity.key.public,
+            latest=latest,
+            now=self.clock(),
+            loopback=self.loopback,
+        )
+        await verify_issued(token, self.connections.discovery)
+        self._obtained(PERSON_TYP, token)
+        return Held.of(token, self.identity.key)
+
+    async def auth_token(self, resource_token: ResourceToken, held: Held) -> Held:
+        """An auth token against a verified resource token; `held` was presented to the resource (draft-11 §7.2).
+
+        Raises `AAuthError`.
+        """
+        body = {"resource_token": resource_token.raw, "presented_token": held.token.raw, **self._common()}
+        if resource_token.login_hint is not None:
+            body["login_hint"] = resource_token.login_hint
+        self.watch(Carried(self.identifier, resource_token.claims))
+        raw, _ = await self._request("auth_token_endpoint", body, "auth_token")
+        now = self.clock()
+        token = read_auth_token(raw, resource_token=resource_token, held=held, now=now, loopback=self.loopback)
+        await verify_issued(token, self.connections.discovery)
+        self._obtained(AUTH_TYP, token)
+        return Held.of(token, self.identity.key, resource_token.scope)
+
+    def _common(self) -> dict[str, Any]:
+        capabilities = {"capabilities": list(self.capabilities)} if self.capabilities else {}
+        return {**capabilities, **self.statement.members()}
+
+    def _obtained(self, typ: str, token: PersonToken | AuthToken) -> None:
+        self.watch(Obtained(typ, token.iss, token.claims))
+
+    async def _request(self, endpoint: str, body: Mapping[str, Any], member: str) -> tuple[str, int]:
+        """The token of a 200, and when the agent token it was last asked with expires.
+
+        A wait that outlived the agent token ends with `expired`, and an answer lost on its way with `gone`. The decision
+        is kept in both cases, so the request is made once more from the top.
+        """
+        url = await self._endpoint(endpoint)
+        agent = await self.identity.held(self.connections)
+        polls = _Polls(self)
+        try:
+            answer = await self._exchange(url, agent, body, polls)
+        except (Expired, PendingGone) as error:
+            lapsed = isinstance(error, Expired) and not agent.alive(self.clock())
+            if not lapsed and not (error.code == "gone" and polls.lost):
+                raise
+            answer = await self._exchange(url, await self.identity.held(self.connections), body, _Polls(self))
+        latest = await self.identity.held(self.connections)
+        return _member(answer, member, self.identifier), max(latest.token.exp, agent.token.exp)
+
+    async def _endpoint(self, name: str) -> str:
+        try:
+            metadata = await self.connections.discovery.metadata(self.identifier, PERSON_DWK)
+        except DiscoveryFailed as error:
+            raise Unreachable(f"the metadata of {self.identifier} cannot be used: {error.reason}") from error
+        url = metadata.endpoint(name)
+        if url is None:
+            raise Unreachable(f"the metadata of {self.identifier} names no {name}")
+        return url
+
+    async def _exchange(self, url: str, agent: Held, body: Mapping[str, Any], polls: _Polls) -> Answer:
+        """The answer to one request, followed to its end, if it is a 200."""
+        try:
+            answer = await self._post(url, agent, body)
+            answer = await self.connections.outbound.follow(answer, url, polls.credential, on_pending=polls.meet)
+        except EgressError as error:
+            raise Unreachable(f"{self.identifier} could not be reached: {error.reason}; try again") from error
+        except OutboundError as error:
+            raise PendingRefused(f"{self.identifier}: {error}") from error
+        self._answered(answer)
+        if answer.status != 200:
+            raise self._refused(answer)
+        return answer
+
+    async def _post(self, url: str, agent: Held, body: Mapping[str, Any]) -> Answer:
+        """The first answer; an agent token that has lapsed in between is renewed once, and a pause kept (§11.8.4)."""
+        renewed = False
+        for attempt in range(1, TRIES + 1):
+            self.watch(Sent("POST", url, "agent", self.identifier))
+            answer = await self.connections.outbound.call("POST", url, agent.credential, json_body=body)
+            if answer.status == 202:
+                self._answered(answer)
+            if answer.status == 401 and not renewed and _signature_error(answer) in ("expired_jwt", "revoked_jwt"):
+                renewed = True
+                agent = await self.identity.renew(agent, self.connections)
+            elif answer.status in (429, 503) and attempt < TRIES:
+                pause = min(parse_retry_after(answer.values("retry-after")), MAX_PAUSE)
+                await self.connections.outbound.sleep(pause)
+            else:
+                break
+        return answer
+
+    def _answered(self, answer: Answer) -> None:
+        requirement = _requirement(answer)
+        error = _signature_error(answer) or refusal(self.identifier, answer).code if answer.status >= 400 else None
+        self.watch(Answered(answer.status, self.identifier, requirement.value if requirement else None, error or None))
+
+    def _refused(self, answer: Answer) -> RequestRefused | SignatureRefused:
+        code = _signature_error(answer) if answer.status == 401 else None
+        if code == "clock_skew":
+            return ClockSkew(code, self.identifier, "this machine's clock is ahead; set it and try again")
+        if code is not None:
+            return SignatureRefused(code, self.identifier, "check this machine's clock, and that the agent is enrolled")
+        return refusal(self.identifier, answer)
+
+
+class _Polls:
+    """The polls of one pending request: signed with what is current, and whether one was ever lost on its way."""
+
+    def __init__(self, server: PersonServer) -> None:
+        self._server = server
+        self._under_way = False
+        self.lost = False
+
+    async def credential(self) -> Credential:
+        self.lost = self.lost or self._under_way
+        self._under_way = True
+        return (await self._server.identity.held(self._server.connections)).credential
+
+    async def meet(self, pending: Pending) -> None:
+        self._under_way = False
+        await self._server.escort.meet(pending)
+
+
+def _signature_error(answer: Answer) -> str | None:
+    try:
+        found = parse_signature_error(answer.values("signature-error"))
+    except HeaderError:
+        return None
+    return found.error if found is not None else None
+
+
+def _requirement(answer: Answer) -> Requirement | None:
+    try:
+        return parse_requirement(answer.values("aauth-requirement"))
+    except HeaderError:
+        return None
+
+
+def _member(answer: Answer, name: str, by: str) -> str:
+    try:
+        value = parse_json(answer.body).get(name)
+    except JoseError as error:
+        raise TokenRefused(f"the answer of {by} is not a JSON document: {error}") from error
+    if not isinstance(value, str):
+        raise TokenRefused(f"the answer of {by} holds no {name}")
+    return value

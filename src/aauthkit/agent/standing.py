@@ -1,0 +1,115 @@
+"""What all calls of one agent share: who it is, what it holds, and how it reaches others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..protocol.identifiers import LoopbackProfile
+from ..protocol.tokens import ResourceToken
+from .caches import Held, Place, Wallet
+from .connections import Connections, Exchange
+from .errors import NoPersonServer
+from .escort import Escort, Shown
+from .flights import Flights
+from .identity import Identity
+from .person import PersonChannel
+from .person_server import PersonServer, Statement
+from .profiles import Profiles
+from .watching import Watch, unwatched
+
+SPOOL: Final = 1024 * 1024
+"""Bytes kept of a body that can be read only once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the calls of one client are made.
+
+    `nonce`: whether each signature carries one (RFC 9421 §2.3). `person`: the way to the person, `None` where there is
+    none. `spool`: how much is kept of a body that can be read only once, in bytes.
+    """
+
+    person: PersonChannel | None
+    nonce: bool = True
+    statement: Statement = Statement()
+    spool: int = SPOOL
+    watch: Watch = field(default=unwatched, repr=False)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What this agent can do when a server asks (draft-11 §11.7)."""
+        return ("interaction",) if self.person is not None else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One agent, for the calls it makes. `person_server` is `None` for an agent that acts for nobody."""
+
+    person_server: str | None
+    identity: Identity
+    exchange: Exchange
+    loopback: LoopbackProfile
+    clock: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+    wallet: Wallet = field(default_factory=Wallet)
+    profiles: Profiles = field(default_factory=Profiles)
+    flights: Flights = field(default_factory=Flights)
+    shown: Shown = field(default_factory=Shown)
+
+    def place(self, resource: str) -> Place:
+        """Where this agent's tokens for `resource` are."""
+        return Place(self.identity.key.kid, self.person_server or "", None, resource)
+
+    def escort(self, by: str, options: Options) -> Escort:
+        """Who looks after the person while a request at `by` is pending."""
+        return Escort(by, options.person, self.shown, options.watch, self.loopback)
+
+    def at_person_server(self, resource: str, connections: Connections, options: Options) -> PersonServer:
+        """The dealings with the person server. Raises `NoPersonServer`."""
+        if self.person_server is None:
+            raise NoPersonServer(resource)
+        return PersonServer(
+            self.person_server,
+            self.identity,
+            connections,
+            self.escort(self.person_server, options),
+            options.statement,
+            options.capabilities,
+            options.watch,
+            self.clock,
+            self.loopback,
+        )
+
+    async def person_token(self, place: Place, connections: Connections, options: Options) -> Held:
+        """The person token of `place`, obtained once for all who need it (draft-11 §7.1)."""
+        held = self.wallet.person(place, self.clock())
+        if held is not None:
+            return held
+        server = self.at_person_server(place.resource, connections, options)
+
+        async def run() -> Held:
+            obtained = await server.person_token(place.resource)
+            self.wallet.keep(place, obtained)
+            return obtained
+
+        return await self.flights.share(("person", place.person), run)
+
+    async def auth_token(
+        self, place: Place, token: ResourceToken, presented: Held, connections: Connections, options: Options
+    ) -> Held:
+        """An auth token against `token`; one exchange for all that ask for the same at the same time (F40).
+
+        Each call redeems its own resource token with the token it presented itself; calls whose resource tokens ask
+        for exactly the same with the same presented token share one.
+        """
+        server = self.at_person_server(place.resource, connections, options)
+
+        async def run() -> Held:
+            obtained = await server.auth_token(token, presented)
+            self.wallet.keep(place, obtained)
+            return obtained
+
+        name = ("grant", place, token.aud, token.scope, token.account, token.login_hint, token.presented_jti)
+        return await self.flights.share(name, run)

@@ -1,0 +1,172 @@
+"""One question to a person, as it is kept while it waits and shown when they come.
+
+Everything a page shows is a copy taken when the agent asked, so that what was shown is what is decided, and is kept with the
+decision. Two voices stay apart from here on: what the resource says, and what the agent claims (draft-11 §7.4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from ..callers import Agent
+from ..protocol.metadata import Metadata
+from ..protocol.tokens import AuthToken, PersonToken, ResourceToken
+from .consent import IDENTITY, Kind
+from .records import Place
+from .requests import Declared
+
+MAX_NAME: Final = 128
+MAX_DESCRIPTION: Final = 2048
+MAX_SCOPE_TEXT: Final = 1024
+"""Bounds of what is copied from a metadata document, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Resource-asserted: what the resource's metadata says of itself and of what is asked. Text of a stranger."""
+
+    name: str | None = None
+    description: str | None = None
+    access_mode: str | None = None
+    scopes: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, metadata: Metadata | None, scope: frozenset[str]) -> Described:
+        """From a resource's metadata; empty where it publishes none."""
+        if metadata is None:
+            return cls()
+        descriptions = metadata.scope_descriptions
+        return cls(
+            name=(metadata.text("name") or "")[:MAX_NAME] or None,
+            description=(metadata.text("description") or "")[:MAX_DESCRIPTION] or None,
+            access_mode=metadata.access_mode[:MAX_NAME],
+            scopes={value: descriptions.get(value, value)[:MAX_SCOPE_TEXT] for value in sorted(scope)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Agent-asserted: the agent's own words about itself and its purpose."""
+
+    justification: str | None = None
+    platform: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The tokens an answer rests on: what is issued ends with the first of them (draft-11 §7.1.2, §9.4.1)."""
+
+    agent_jti: str
+    agent_exp: int
+    presented_jti: str | None = None
+    presented_exp: int | None = None
+    resource_jti: str | None = None
+
+    @property
+    def ends(self) -> int:
+        """The latest expiry of a token issued within these bounds, in seconds since the epoch."""
+        return self.agent_exp if self.presented_exp is None else min(self.agent_exp, self.presented_exp)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An agent's request to one of the token endpoints, all of it verified, as far as a person's answer needs it."""
+
+    kind: Kind
+    agent_iss: str
+    agent_sub: str
+    resource: str
+    scope: frozenset[str]
+    bounds: Bounds
+    reaches_person: bool
+    account: str | None = None
+    tenant: str | None = None
+    provider_name: str | None = None
+    described: Described = Described()
+    claimed: Claimed = Claimed()
+
+    def place(self, person: str) -> Place:
+        """What an answer by `person` is remembered for."""
+        return Place(person, self.agent_iss, self.agent_sub, self.resource, self.kind, self.account)
+
+    def joins(self, owner: str) -> str:
+        """The name of this question: the same for an equal request by the same owner, whatever tokens it came with.
+
+        The agent's claims are no part of it, so that an open page never changes under the person's eyes.
+        """
+        same = [owner, self.kind, self.resource, self.account, sorted(self.scope)]
+        return hashlib.sha256(json.dumps(same).encode()).hexdigest()
+
+    def kept(self) -> dict[str, Any]:
+        """As JSON."""
+        kept: dict[str, Any] = msgspec.to_builtins(self)
+        return kept
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Asked:
+        """Inverse of `kept`."""
+        return msgspec.convert(dict(kept), cls)
+
+
+def owner_of(agent: Agent) -> str:
+    """Whom a pending request belongs to: the agent, under the key it asked with (draft-11 §13.2)."""
+    return f"{agent.iss} {agent.sub} {agent.key.thumbprint}"
+
+
+def _claimed(declared: Declared) -> Claimed:
+    return Claimed(declared.justification, declared.platform, declared.device)
+
+
+def _provider_name(provider: Metadata | None) -> str | None:
+    return ((provider.text("name") if provider else None) or "")[:MAX_NAME] or None
+
+
+def ask_identity(
+    agent: Agent, resource: str, declared: Declared, *, metadata: Metadata | None, provider: Metadata | None
+) -> Asked:
+    """May this agent act at `resource` as the person (draft-11 §7.1)?"""
+    return Asked(
+        kind="identity",
+        agent_iss=agent.iss,
+        agent_sub=agent.sub,
+        resource=resource,
+        scope=IDENTITY,
+        bounds=Bounds(agent.jti, agent.exp),
+        reaches_person=declared.reaches_person,
+        provider_name=_provider_name(provider),
+        described=Described.by(metadata, frozenset()),
+        claimed=_claimed(declared),
+    )
+
+
+def ask_scope(
+    agent: Agent,
+    token: ResourceToken,
+    presented: PersonToken | AuthToken,
+    declared: Declared,
+    *,
+    metadata: Metadata,
+    provider: Metadata | None,
+) -> Asked:
+    """May this agent do at the resource what its resource token names (draft-11 §7.2)?"""
+    return Asked(
+        kind="scope",
+        agent_iss=agent.iss,
+        agent_sub=agent.sub,
+        resource=token.iss,
+        scope=token.scope,
+        bounds=Bounds(agent.jti, agent.exp, presented.jti, presented.exp, token.jti),
+        reaches_person=declared.reaches_person,
+        account=token.account,
+        tenant=token.tenant,
+        provider_name=_provider_name(provider),
+        described=Described.by(metadata, token.scope),
+        claimed=_claimed(declared),
+    )

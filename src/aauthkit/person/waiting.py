@@ -1,0 +1,148 @@
+"""Waiting for a person: what a 202 says, and what a poll gives once they have decided.
+
+draft-11 §11.6.3, §11.6.4, §11.8, §11.9.4, §13.2. A request says `approval` only while a page is open in front of its person,
+in which it appears by itself; otherwise it says where to send them, with a code that was not used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ..accounts import Accounts
+from ..callers import Agent
+from ..deferred import Deferred, PendingRequest, Waiting
+from ..protocol.headers import APPROVAL_PENDING, interaction_required
+from ..protocol.messages import Answer
+from ..protocol.problems import Problem
+from ..serving import Request
+from ..store import Database, Transaction
+from . import records
+from .asked import Asked, owner_of
+from .issuing import Issuing
+from .questions import Collided, Question, Questions
+
+ATTEMPTS: Final = 3
+"""How often equal requests of one moment try to join each other."""
+
+
+class Room:
+    """Where requests wait: opens them, says what they wait for, and hands out what was decided."""
+
+    def __init__(
+        self,
+        issuer: str,
+        database: Database,
+        *,
+        deferred: Deferred,
+        questions: Questions,
+        issuing: Issuing,
+        accounts: Accounts,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._issuer = issuer
+        self._database = database
+        self._deferred = deferred
+        self._questions = questions
+        self._issuing = issuing
+        self._accounts = accounts
+        self._clock = clock
+
+    def page_url(self, page: str) -> str:
+        """The interaction URL of a question: without query, since the code comes as one (draft-11 §11.6.3)."""
+        return f"{self._issuer}/interaction/{page}"
+
+    async def ask(self, request: Request, asked: Asked, agent: Agent, *, ask_anyway: bool) -> Answer:
+        """The answer to a request at a token endpoint: what was decided before, or what comes of asking.
+
+        Where the person's page is open the answer is held for the seconds the agent prefers (draft-11 §11.8.1).
+        """
+        person = await records.person_of(self._database, asked.agent_iss, asked.agent_sub)
+        await self.check_person(person)
+        reachable = asked.reaches_person or (person is not None and await self._accounts.page_alive(person))
+        for _ in range(ATTEMPTS):
+            try:
+                settled = await self._settle_or_open(asked, agent, reachable=reachable, ask_anyway=ask_anyway)
+            except Collided:
+                continue
+            if isinstance(settled, Answer):
+                return settled
+            await self._deferred.wake(settled)  # the page that is open shows it at once
+            return await self.poll(request, settled.id, agent)
+        raise Problem("server_error", "equal requests collided", status=503, retry_after=1)
+
+    async def check_person(self, person: str | None) -> None:
+        """Return if nothing is known against the person an agent acts for; raise `Problem` 403 otherwise."""
+        if person is None:
+            return
+        account = await self._accounts.account(person)
+        if account is None or account.disabled:
+            raise Problem("denied", "the account of the person this agent acts for is switched off")
+
+    async def _settle_or_open(
+        self, asked: Asked, agent: Agent, *, reachable: bool, ask_anyway: bool
+    ) -> Answer | PendingRequest:
+        now = int(self._clock())
+        async with self._database.transaction() as tx:
+            settled = None if ask_anyway else await self._issuing.settle(tx, asked, agent)
+            if settled is not None:
+                return settled
+            if not reachable:
+                return Problem("user_unreachable", "the person has to be asked: declare interaction").answer()
+            person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
+            return await self._questions.open(tx, asked, owner_of(agent), person, now)
+
+    async def poll(self, request: Request, pending_id: str, agent: Agent) -> Answer:
+        """The answer to a poll by `agent`; 404 to anybody but who asked (draft-11 §13.2)."""
+
+        async def resolve(pending: PendingRequest, tx: Transaction) -> Answer:
+            return await self._resolve(pending, tx, agent)
+
+        return await self._deferred.answer_poll(
+            request, pending_id, owner_of(agent), describe=self.describe, resolve=resolve
+        )
+
+    async def describe(self, pending: PendingRequest) -> Waiting:
+        """What a request waits for now (draft-11 §11.6.3, §11.6.4)."""
+        question = await self._questions.by_pending(self._database, pending.id, int(self._clock()))
+        assert question is not None
+        if await self.is_open_here(question):
+            return Waiting(APPROVAL_PENDING, status="interacting")
+        if question.person is not None and await self._accounts.page_alive(question.person):
+            return Waiting(APPROVAL_PENDING)
+        if question.asked is not None and not question.asked.reaches_person:
+            return Waiting(APPROVAL_PENDING)  # the agent can send nobody anywhere: it waits on the person's own page
+        code = await self._unused_code(pending)
+        return Waiting(interaction_required(self.page_url(pending.page), code))
+
+    async def is_open_here(self, question: Question) -> bool:
+        """Whether the browser that came with the question's code still shows a page."""
+        return question.browser is not None and await self._accounts.session_alive(question.browser)
+
+    async def _unused_code(self, pending: PendingRequest) -> str:
+        """The code of a request, a fresh one where its page is gone (draft-11 §11.6.3.1, single use)."""
+        if not pending.code_used:
+            return pending.code
+        async with self._database.transaction() as tx:
+            locked = await self._deferred.lock(tx, pending.id)
+            if locked is None or locked.state != "open" or not locked.code_used:
+                return locked.code if locked is not None else pending.code
+            return (await self._deferred.renew_code(tx, locked)).code
+
+    async def _resolve(self, pending: PendingRequest, tx: Transaction, agent: Agent) -> Answer:
+        """The terminal answer of a decided request, judged now (draft-11 §11.9.4)."""
+        outcome = pending.outcome or {}
+        error = outcome.get("error")
+        if error == "invalid_code":
+            return Problem("invalid_code", "wrong codes were tried too often").answer()
+        if error == "denied":
+            return Problem("denied", "the person declined the request").answer()
+        if error == "abandoned":
+            return Problem("abandoned", "the person came and left it undecided").answer()
+        answer = await self._issuing.settle(tx, Asked.read(pending.data), agent)
+        if answer is None:
+            return Problem("denied", "what was allowed is over, or was taken back: ask again").answer()
+        return answer
+
+

@@ -1,0 +1,210 @@
+"""A resource in front of any ASGI application: no handler runs before its route's need is met.
+
+`AAuthMiddleware` asks a function which need a request has, decides it before anything of the body is read, and gives
+the application a typed caller in the scope. It fails closed: whatever goes wrong while deciding is 500, and nothing
+runs. This module needs no framework.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..asgi import App, Message, Receive, Scope, Send, refuse_websocket, request_of, send_answer
+from ..protocol.messages import Answer, Refusal
+from ..protocol.problems import Problem
+from ..serving import Request
+from .bodies import CheckedBody, checked_body
+from .needs import Need
+from .server import Admitted, Resource
+
+log = logging.getLogger("aauthkit.resource")
+
+ADMITTED: Final = "aauthkit.admitted"
+"""Where the scope holds the `Admitted` of a request whose need was met."""
+CALLER: Final = "aauthkit.caller"
+"""Where the scope holds its caller, for an application that knows no more than ASGI."""
+
+NeedOf = Callable[[Scope], Need | None]
+"""Which need a scope has; `None` is a public path. It must find what the application's own routing will find."""
+
+
+def admitted(scope: Scope) -> Admitted | None:
+    """What the middleware decided about this request, or `None` where it decided nothing."""
+    found = scope.get(ADMITTED)
+    return found if isinstance(found, Admitted) else None
+
+
+class AAuthMiddleware:
+    """`app` behind `resource`; `needs` says which need a request has.
+
+    - The resource's own paths, its metadata and keys, are answered here.
+    - HEAD has the need of GET as well as its own; so has a WebSocket, which is refused under any need: 403, unopened.
+    - A CORS preflight passes only where the need of the route it asks for says `preflight`.
+    - A target that is not in origin form, or holds a `#`, is 400, since two readers could read it in two ways.
+    - Every 401, 402 and 403, and the documentation, carries the link to the metadata (draft-11 §11.2.5).
+    - A `Refusal` that the application raises becomes its answer.
+    """
+
+    def __init__(self, app: App, resource: Resource, needs: NeedOf) -> None:
+        self.app = app
+        self.resource = resource
+        self.needs = needs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self.app(scope, receive, _closing(self.resource, send))
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = request_of(scope, receive, prefix=self.resource.path_prefix)
+        head = scope["method"] == "HEAD"
+        try:
+            passed = await self._pass(scope, request, receive)
+        except Refusal as refusal:
+            await send_answer(self.resource.answer_to(refusal), send, head=head)
+            return
+        except Exception:
+            # Never the error's text, and never the handler: an undecided request is not served (draft-11 §11.9.2).
+            log.exception("fault while deciding a request of %s", self.resource.identifier)
+            await send_answer(Problem("server_error").answer(), send, head=head)
+            return
+        if isinstance(passed, Answer):
+            await send_answer(passed, send, head=head)
+        elif passed is not None:
+            await _Exchange(self.resource, request.target, passed, head).run(self.app, scope, receive, send)
+
+    async def _pass(self, scope: Scope, request: Request, receive: Receive) -> Answer | _Passed | None:
+        """The answer to one of the resource's own paths; else the way in, or `None` where the client has gone."""
+        if not request.target.startswith("/") or "#" in request.target:
+            raise Problem("invalid_request", "the request target is not in origin form")
+        own = _path_within(scope)
+        if self.resource.serves(own):
+            return await self.resource.answer(Request(scope["method"], own, request.headers))
+        need = self._need(scope, request)
+        if need is None or need.is_open:
+            return _Passed()
+        earlier = admitted(scope)
+        if earlier is not None and earlier.need.includes(need):
+            return _Passed()  # decided further out, by this same resource: a request is verified once
+        admission = await self.resource.decide(request, need)
+        body = checked_body(admission, request, receive, required=need.digest)
+        if body is not None and not await body.hold(request.header("content-length")):
+            return None
+        return _Passed(admission, body)
+
+    def _need(self, scope: Scope, request: Request) -> Need | None:
+        own = self._its_own(self.needs(scope))
+        if scope["method"] == "HEAD":
+            return _both(own, self._its_own(self.needs({**scope, "method": "GET"})))
+        asked = request.header("access-control-request-method")
+        if scope["method"] != "OPTIONS" or asked is None or request.header("origin") is None:
+            return own
+        target = self._its_own(self.needs({**scope, "method": asked.strip().upper()}))
+        both = _both(own, target)
+        return both if both is not None and not both.preflight else None
+
+    def _its_own(self, need: Need | None) -> Need | None:
+        """`need`, unless it is one of another resource, whose own middleware decides it."""
+        return need if need is not None and need.resource == self.resource.identifier else None
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            upgrade = {**scope, "type": "http", "method": "GET"}
+            need = _both(self._its_own(self.needs(scope)), self._its_own(self.needs(upgrade)))
+        except Exception:
+            log.exception("fault while deciding a WebSocket of %s", self.resource.identifier)
+            await refuse_websocket(receive, send)
+            return
+        if need is None or need.is_open:
+            await self.app(scope, receive, send)
+        else:
+            await refuse_websocket(receive, send)
+
+
+class _Passed:
+    """The way in: who was admitted, if the route needs anything, and what the body must pass."""
+
+    def __init__(self, admission: Admitted | None = None, body: CheckedBody | None = None) -> None:
+        self.admission = admission
+        self.body = body
+
+
+class _Exchange:
+    """One request inside the application: its scope, its body and its answer."""
+
+    def __init__(self, resource: Resource, target: str, passed: _Passed, head: bool) -> None:
+        self._resource = resource
+        self._target = target
+        self._passed = passed
+        self._head = head
+        self._started = False
+        self._replaced = False
+
+    async def run(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application. A `Refusal` it raises before it has answered is the answer."""
+        admission, body = self._passed.admission, self._passed.body
+        if admission is not None:
+            scope = {**scope, ADMITTED: admission, CALLER: admission.caller}
+        try:
+            await app(scope, body.receive if body is not None else receive, self._sending(send))
+        except Refusal as refusal:
+            if self._started:
+                raise
+            if not self._replaced:
+                await send_answer(self._resource.answer_to(refusal), send, head=self._head)
+
+    def _sending(self, send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            failure = self._passed.body.failure if self._passed.body is not None else None
+            if failure is not None and not self._started:
+                # A framework may have made a 400 of it, or swallowed it: the body is not what was signed.
+                if not self._replaced:
+                    self._replaced = True
+                    await send_answer(self._resource.answer_to(failure), send, head=self._head)
+                return
+            if message["type"] == "http.response.start":
+                self._started = True
+                message = self._linked(message)
+            await send(message)
+
+        return sending
+
+    def _linked(self, message: Message) -> Message:
+        if not self._resource.description.carries_link(message["status"], self._target):
+            return message
+        name, value = self._resource.resource_link()
+        field = (name.encode("ascii"), value.encode("latin-1"))
+        headers: list[Any] = [(bytes(key), bytes(content)) for key, content in message.get("headers", ())]
+        return {**message, "headers": headers if field in headers else [*headers, field]}
+
+
+def _both(left: Need | None, right: Need | None) -> Need | None:
+    if left is None or right is None:
+        return left or right
+    return left & right
+
+
+def _path_within(scope: Scope) -> str:
+    """The path below wherever the application is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def _closing(resource: Resource, send: Send) -> Send:
+    """`send` of a lifespan, which closes the resource's connections when the application has ended."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            await resource.close()
+        await send(message)
+
+    return sending
