@@ -9,7 +9,14 @@ from hypothesis import settings
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
 
-pytest_plugins = ["tests.plugins.machine", "tests.plugins.stores", "tests.plugins.tls"]
+pytest_plugins = [
+    "tests.plugins.machine",
+    "tests.plugins.stores",
+    "tests.plugins.tls",
+    "tests.plugins.discovering",
+    "tests.plugins.simulators",
+    "tests.plugins.people",
+]
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .callers import Grant as Grant
     from .callers import Person as Person
     from .keys import KeyFile as KeyFile
+    from .resource import Resource as Resource
     from .trust import ANY as ANY
 
 __version__ = "0.1.0"

@@ -14,11 +14,12 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast, get_args
 
-from .protocol.jose import JoseError, KeyRejected, SigningKey, parse_json
+from .protocol.jose import JoseError, SigningKey, parse_json
 
 State = Literal["next", "current", "previous"]
+"""Published and not yet used, signing now, published until its last token has expired."""
 
 
 class KeyFileError(Exception):
@@ -74,12 +75,25 @@ def write_private(path: Path, content: bytes, *, exclusive: bool = False) -> Non
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Keep the file's name, too, through a loss of power: a key that signed must not be gone after it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not every file system does this for a folder
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_private(path: Path) -> bytes:
-    """The content of a file that only its owner can read. Raises `KeyFileError` where others can too."""
-    handle = os.open(path, os.O_RDONLY)
-    with os.fdopen(handle, "rb") as file:
+    """The content of a file that only its owner can read.
+
+    Raises `KeyFileError` where others can too, and `OSError` where it cannot be opened.
+    """
+    with path.open("rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if mode & 0o077:
             raise KeyFileError(f"{path} has mode {mode:04o}: others can read a private key. Run: chmod 600 {path}")
@@ -101,22 +115,21 @@ class KeyFile:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.path = Path(path)
-        if not self.path.exists():
-            key = SigningKey.generate(random_bytes)
-            entry = {"state": "current", "created": int(clock()), "jwk": key.to_jwk()}
-            with contextlib.suppress(FileExistsError):  # another process was first: its key is the one
-                write_private(self.path, json.dumps({"keys": [entry]}, indent=1).encode(), exclusive=True)
-        self._keys = self._load()
-
-    def _load(self) -> list[tuple[State, SigningKey]]:
         try:
-            document = parse_json(read_private(self.path))
-            keys = [(entry["state"], SigningKey.from_jwk(entry["jwk"])) for entry in document["keys"]]
-        except (JoseError, KeyRejected, KeyError, TypeError) as error:
+            if not self.path.exists():
+                self._make(random_bytes, int(clock()))
+            content = read_private(self.path)
+        except OSError as error:
+            raise KeyFileError(f"{self.path}: {error.strerror}") from error
+        try:
+            self._keys = _read_keys(parse_json(content))
+        except JoseError as error:
             raise KeyFileError(f"{self.path} is not a key file: {error}") from error
-        if [state for state, _ in keys].count("current") != 1:
-            raise KeyFileError(f"{self.path} has not exactly one current key")
-        return keys
+
+    def _make(self, random_bytes: Callable[[int], bytes], now: int) -> None:
+        entry = {"state": "current", "created": now, "jwk": SigningKey.generate(random_bytes).to_jwk()}
+        with contextlib.suppress(FileExistsError):  # another process was first: its key is the one
+            write_private(self.path, json.dumps({"keys": [entry]}, indent=1).encode(), exclusive=True)
 
     @property
     def current(self) -> SigningKey:
@@ -126,3 +139,21 @@ class KeyFile:
     def jwks(self) -> Mapping[str, Any]:
         """Next, current and previous keys, public parts only."""
         return {"keys": [{**key.public.jwk, "use": "sig"} for _, key in self._keys]}
+
+
+def _read_keys(document: Mapping[str, Any]) -> list[tuple[State, SigningKey]]:
+    """The keys of a key file with their states. Raises `JoseError`."""
+    entries = document.get("keys")
+    if not isinstance(entries, list):
+        raise JoseError("it holds no list of keys")
+    keys: list[tuple[State, SigningKey]] = []
+    for entry in entries:
+        state = entry.get("state") if isinstance(entry, Mapping) else None
+        if state not in get_args(State):
+            raise JoseError("the state of a key is one of " + ", ".join(get_args(State)))
+        keys.append((cast("State", state), SigningKey.from_jwk(entry.get("jwk"))))
+    if [state for state, _ in keys].count("current") != 1:
+        raise JoseError("it has not exactly one current key")
+    if len({key.kid for _, key in keys}) != len(keys):
+        raise JoseError("it holds one key twice")
+    return keys

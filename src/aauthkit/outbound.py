@@ -45,11 +45,11 @@ class Http(Protocol):
         self,
         method: str,
         url: str,
-        headers: Sequence[tuple[str, str]] = (),
+        headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         *,
-        timeout: float = 10.0,
-        limit: int = MAX_ANSWER,
+        timeout: float,
+        limit: int,
         guarded: bool = True,
     ) -> Answer:
         """One exchange, bounded in time and size; redirects are not followed."""

@@ -64,7 +64,7 @@ def _refusal(name: Name, error: TokenRejected) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class ParameterVerifier:
-    """Verifies the tokens in the bodies of requests to one server, which trusts `trust` and looks keys up in `discovery`.
+    """Verifies tokens in the bodies of requests to one server, which trusts `trust` and finds keys with `discovery`.
 
     Nothing is fetched for an issuer outside `trust`. No tolerance on `exp`; an `iat` may lie `window` seconds ahead.
     """

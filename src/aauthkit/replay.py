@@ -6,6 +6,9 @@ the same base. Two honest equal requests differ by their `nonce`.
 
 from __future__ import annotations
 
+import math
+import sys
+import threading
 from typing import Final
 
 from .protocol.problems import Problem, SignatureFailure
@@ -15,44 +18,58 @@ MAX_PER_KEY: Final = 20_000
 MAX_ENTRIES: Final = 400_000
 """Signatures remembered in all."""
 
+_Seen = tuple[str, bytes]
+
 
 class ReplayCache:
-    """What one verifier has seen. In memory: a second process has its own."""
+    """What one verifier has seen. In memory: a second process has its own. May be asked from any thread.
+
+    What has lapsed is forgotten by the second, so that the cost of a request does not grow with what is remembered.
+    """
 
     def __init__(self, *, max_per_key: int = MAX_PER_KEY, max_entries: int = MAX_ENTRIES) -> None:
         self._max_per_key = max_per_key
         self._max_entries = max_entries
-        self._seen: dict[str, dict[bytes, float]] = {}
-        self._count = 0
+        self._lock = threading.Lock()
+        self._until: dict[_Seen, float] = {}
+        self._per_key: dict[str, int] = {}
+        self._ending: dict[int, list[_Seen]] = {}
+        self._swept: int | None = None
 
     def admit(self, thumbprint: str, base_hash: bytes, until: float, now: float) -> None:
         """Return if this signature was not seen before, and remember it until `until`.
 
         Raises `SignatureFailure` for one seen before. Where no room is left, 429: forgetting would let one through.
         """
-        mine = self._seen.get(thumbprint)
-        if mine is None:
-            mine = self._seen[thumbprint] = {}
-        if mine.get(base_hash, 0) > now:
-            raise SignatureFailure("invalid_signature", "this very request was received before")
-        if len(mine) >= self._max_per_key:
-            self._expire(thumbprint, now)
-        if self._count >= self._max_entries:
-            for other in list(self._seen):
-                self._expire(other, now)
-        mine = self._seen.setdefault(thumbprint, mine)
-        if len(mine) >= self._max_per_key or self._count >= self._max_entries:
-            raise Problem("rate_limited", "too many signed requests within the window", retry_after=60)
-        self._count += base_hash not in mine
-        mine[base_hash] = until
+        name = (sys.intern(thumbprint), base_hash)
+        with self._lock:
+            self._forget(now)
+            if self._until.get(name, 0) > now:
+                raise SignatureFailure("invalid_signature", "this very request was received before")
+            if name not in self._until:
+                mine = self._per_key.get(thumbprint, 0)
+                if mine >= self._max_per_key or len(self._until) >= self._max_entries:
+                    raise Problem("rate_limited", "too many signed requests within the window", retry_after=60)
+                self._per_key[name[0]] = mine + 1
+            self._until[name] = until
+            self._ending.setdefault(math.ceil(until), []).append(name)
 
-    def _expire(self, thumbprint: str, now: float) -> None:
-        mine = self._seen[thumbprint]
-        for base_hash in [h for h, until in mine.items() if until <= now]:
-            del mine[base_hash]
-            self._count -= 1
-        if not mine:
-            del self._seen[thumbprint]
+    def _forget(self, now: float) -> None:
+        """Drop what lapsed; looked at once a second of the clock that `now` comes from."""
+        second = math.floor(now)
+        if second == self._swept:
+            return
+        self._swept = second
+        for ended in [end for end in self._ending if end <= second]:
+            for name in self._ending.pop(ended):
+                if self._until.get(name, math.inf) <= now:
+                    del self._until[name]
+                    self._count_down(name[0])
+
+    def _count_down(self, thumbprint: str) -> None:
+        self._per_key[thumbprint] -= 1
+        if not self._per_key[thumbprint]:
+            del self._per_key[thumbprint]
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._until)

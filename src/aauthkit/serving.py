@@ -18,6 +18,7 @@ from .protocol.identifiers import authority_of, scheme_of
 from .protocol.jose import JoseError, parse_json
 from .protocol.messages import Answer, HeaderList, Refusal, SignedRequest, header_values
 from .protocol.problems import Problem, SignatureFailure
+from .store import StoreBusy, StoreUnavailable
 
 log = logging.getLogger("aauthkit.serving")
 
@@ -27,6 +28,8 @@ MAX_TARGET: Final = 8192
 MAX_FIELD: Final = 32 * 1024
 MAX_FIELDS: Final = 128
 """Bounds on what is looked at; beyond them the answer is 400."""
+RETRY_STORE: Final = 5
+"""Seconds after which a request that met a busy or absent database may be made again."""
 
 _FORBIDDEN_IN_TARGET = re.compile(r"[^\x21-\x7E]|#")
 
@@ -198,8 +201,16 @@ class Route:
     handler: Handler
 
 
+def _pattern_of(path: str) -> re.Pattern[str]:
+    """What a path with `{name}` segments matches: everything outside the braces to the letter."""
+    literal = re.split(r"\{\w+\}", path)
+    names = [f"(?P<{name}>[A-Za-z0-9._~-]{{1,128}})" for name in re.findall(r"\{(\w+)\}", path)]
+    rest = "".join(name + re.escape(text) for name, text in zip(names, literal[1:], strict=True))
+    return re.compile(re.escape(literal[0]) + rest + r"\Z")
+
+
 class Routes:
-    """The table of a role's paths. HEAD is answered as GET, without the body."""
+    """The table of a role's paths. HEAD is answered as GET; the adapter leaves the body out."""
 
     def __init__(self, *routes: Route, headers: Mapping[str, str] | None = None) -> None:
         self._exact: dict[str, dict[str, Handler]] = {}
@@ -213,8 +224,7 @@ class Routes:
             if "{" not in path:
                 self._exact[path] = methods
             else:
-                pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9._~-]{1,128})", path)
-                self._patterns.append((re.compile(pattern + r"\Z"), methods))
+                self._patterns.append((_pattern_of(path), methods))
 
     def find(self, path: str) -> tuple[dict[str, Handler], dict[str, str]] | None:
         """The handlers of a path by method, and what its `{names}` matched."""
@@ -231,7 +241,10 @@ class Routes:
         return self.find(path) is not None
 
     async def answer(self, request: Request) -> Answer:
-        """The answer to `request`: a refusal becomes its answer, a fault of our own a bare 500."""
+        """The answer to `request`: a refusal becomes its answer, a fault of our own a bare 500.
+
+        Records that are out of reach for the moment are 503, which a poll survives (draft-11 §11.8.4).
+        """
         try:
             check_message(request)
             found = self.find(request.path)
@@ -240,10 +253,14 @@ class Routes:
             methods, names = found
             method = "GET" if request.method == "HEAD" and "HEAD" not in methods else request.method
             if method not in methods:
-                raise Problem("method_not_allowed", headers=[("allow", ", ".join(sorted(methods)))])
+                served = {*methods, "HEAD"} if "GET" in methods else set(methods)
+                raise Problem("method_not_allowed", headers=[("allow", ", ".join(sorted(served)))])
             answer = await methods[method](request, **names)
         except Refusal as refusal:
             answer = refusal.answer()
+        except (StoreBusy, StoreUnavailable) as error:
+            log.error("records out of reach while answering %s %s: %s", request.method, _loggable(request.path), error)
+            answer = Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
         except Exception:
             # Never the error's text: it may hold what a caller must not see (draft-11 §11.9.2).
             log.exception("fault while answering %s %s", request.method, _loggable(request.path))

@@ -63,6 +63,8 @@ class Trust:
             ACCESS_DWK: self.access_servers,
             RESOURCE_DWK: self.resources,
         }
+        if any(isinstance(issuers, str) for issuers in table.values()):
+            raise TypeError("issuers is a collection of identifiers, not one string")
         object.__setattr__(self, "_by_dwk", table)
 
     def admits_server(self, iss: str, dwk: str) -> bool:

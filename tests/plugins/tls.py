@@ -15,7 +15,7 @@ import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,7 @@ from typing import Any
 import pytest
 import trustme
 
-from aauthkit.discovery import Discovery
-from aauthkit.egress import Egress, Http, Resolver
+from aauthkit.egress import Egress
 from aauthkit.protocol.jose import SigningKey
 from aauthkit.protocol.tokens import AGENT_DWK
 
@@ -312,21 +311,3 @@ async def internet(authority: Authority, anyio_backend: str) -> AsyncIterator[In
     internet = Internet(authority)
     yield internet
     await internet.close()
-
-
-@pytest.fixture
-async def discover(internet: Internet, clock: Clock) -> AsyncIterator[Callable[..., Discovery]]:
-    """Makes a `Discovery` on this internet and clock; `egress` and `resolver` as of `Http`, the rest as of `Discovery`.
-
-    Call it once the servers are started. No name outside the internet has an address.
-    """
-    async with AsyncExitStack() as stack:
-
-        def make(egress: Egress | None = None, resolver: Resolver = lambda *_: [], **more: Any) -> Discovery:
-            http = Http(egress or internet.egress(), resolver=resolver)
-            stack.push_async_callback(http.aclose)
-            discovery = Discovery(http, **{"clock": clock, "jitter": lambda: 0.0, **more})
-            stack.push_async_callback(discovery.aclose)
-            return discovery
-
-        yield make

@@ -219,19 +219,24 @@ class Accounts:
             raise ValueError(f"a session keeps {MAX_DATA} bytes at most")
         now = self._now()
         try:
-            async with self._records.database.transaction() as tx:
-                saved = await self._records.save_data(tx, session.id, data, now)
-                if not saved and session.account is None and session.expires > now:
-                    saved = await self._put_on_record(tx, session, data)
-        except Conflict:  # its handle has gone over to the session of a sign-in at the same moment
-            saved = False
+            saved = await self._save(session, data, now)
+        except Conflict:
+            # Put on record by another tab at the same moment; or its handle went over to the session of a sign-in.
+            saved = await self._save(session, data, now)
         if not saved:
             raise Problem("access_denied", "this session has ended")
         await self._sweep(now)
         return replace(session, data=dict(data))
 
-    async def _put_on_record(self, tx: Transaction, session: Session, data: Mapping[str, Any]) -> bool:
-        if await self._records.visit_ended(tx, session.id):
+    async def _save(self, session: Session, data: Mapping[str, Any], now: int) -> bool:
+        async with self._records.database.transaction() as tx:
+            if await self._records.save_data(tx, session.id, data, now):
+                return True
+            return await self._put_on_record(tx, session, data, now)
+
+    async def _put_on_record(self, tx: Transaction, session: Session, data: Mapping[str, Any], now: int) -> bool:
+        """False for a session that was on record and is so no more."""
+        if session.account is not None or session.expires <= now or await self._records.visit_ended(tx, session.id):
             return False
         visit = SessionRecord(session.handle, None, data, session.created, session.expires)
         await self._records.add_session(tx, session.id, visit)

@@ -63,10 +63,10 @@ MIGRATIONS: Final = (
                 subject TEXT NOT NULL,
                 failures BIGINT NOT NULL,
                 not_before BIGINT NOT NULL,
-                last BIGINT NOT NULL,
+                since BIGINT NOT NULL,
                 PRIMARY KEY (server, subject)
             )""",
-            "CREATE INDEX account_attempts_last ON account_attempts (server, last)",
+            "CREATE INDEX account_attempts_since ON account_attempts (server, since)",
             "CREATE TABLE account_secrets (server TEXT PRIMARY KEY, secret TEXT NOT NULL)",
         ),
     ),
@@ -228,10 +228,10 @@ class Records:
         Answers the seconds to wait where it comes too early; then nothing is counted.
         """
         row = await tx.fetch_one(
-            """INSERT INTO account_attempts (server, subject, failures, not_before, last)
+            """INSERT INTO account_attempts (server, subject, failures, not_before, since)
                VALUES (:server, :subject, 0, 0, :now)
                ON CONFLICT (server, subject) DO UPDATE SET subject = excluded.subject
-               RETURNING failures, not_before, last""",
+               RETURNING failures, not_before, since""",
             server=self._server,
             subject=subject.key,
             now=now,
@@ -239,13 +239,13 @@ class Records:
         assert row is not None
         if row["not_before"] > now:
             return int(row["not_before"]) - now
-        before = row["failures"] if row["last"] > now - FORGOTTEN_AFTER else 0
+        before, since = subject.limit.left(row["failures"], row["since"], now)
         await tx.execute(
-            """UPDATE account_attempts SET failures = :failures, not_before = :not_before, last = :now
+            """UPDATE account_attempts SET failures = :failures, not_before = :not_before, since = :since
                WHERE server = :server AND subject = :subject""",
             failures=before + 1,
             not_before=now + subject.limit.wait_after(before + 1),
-            now=now,
+            since=since,
             server=self._server,
             subject=subject.key,
         )
@@ -388,7 +388,7 @@ class Records:
             "DELETE FROM account_ended_visits WHERE server = :server AND expires <= :now", server=self._server, now=now
         )
         await self.database.execute(
-            "DELETE FROM account_attempts WHERE server = :server AND last <= :before AND not_before <= :now",
+            "DELETE FROM account_attempts WHERE server = :server AND since <= :before AND not_before <= :now",
             server=self._server,
             before=now - FORGOTTEN_AFTER,
             now=now,

@@ -9,28 +9,36 @@ from typing import Final
 
 from .names import fold_name
 
-FORGOTTEN_AFTER: Final = 3600
-"""Seconds after the last attempt when what was counted is forgotten."""
+FORGOTTEN_AFTER: Final = 4 * 3600
+"""Seconds after which nothing is left of what was counted, whatever it was."""
 LONGEST_WAIT: Final = 900
-"""Longest wait, in seconds: four guesses an hour for whoever goes on."""
+"""Longest wait, in seconds."""
 IPV6_NETWORK: Final = 64
 """Bits of an IPv6 address that count: what follows them is the customer's to choose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Failures that cost nothing; each one after them doubles the wait."""
+    """`free` failures cost nothing, each after them doubles the wait; one is forgotten every `forgets_in` seconds."""
 
     free: int
+    forgets_in: int
 
     def wait_after(self, failures: int) -> int:
         """Seconds to wait after this many failures."""
         beyond = failures - self.free
         return 0 if beyond <= 0 else min(2 ** min(beyond, 16), LONGEST_WAIT)
 
+    def left(self, failures: int, since: int, now: int) -> tuple[int, int]:
+        """What is left at `now` of the failures counted at `since`, and the moment from which the next is forgotten."""
+        forgotten = max(now - since, 0) // self.forgets_in
+        if forgotten >= failures:
+            return 0, now
+        return failures - forgotten, since + forgotten * self.forgets_in
 
-ACCOUNT: Final = Limit(free=5)
-ADDRESS: Final = Limit(free=30)
+
+ACCOUNT: Final = Limit(free=5, forgets_in=600)
+ADDRESS: Final = Limit(free=30, forgets_in=60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What an agent holds: its tokens, each in its place, and when one is too old to be presented.
 
-draft-11 §7.1 (caching), §7.9.1 (margin), §9.4.2. A place is everything that tells two tokens apart, so that no token for
-one person, resource or key is ever found where another's is looked for.
+draft-11 §7.1 (caching), §7.9.1 (margin), §9.4.2. A place is everything that tells two tokens apart, so that no token
+for one person, resource or key is ever found where another's is looked for.
 """
 
 from __future__ import annotations

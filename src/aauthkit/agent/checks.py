@@ -1,7 +1,7 @@
 """What an agent looks at before it carries a resource token anywhere or presents what it was given.
 
-draft-11 §6.7.3 (resource token), §7.1.2 (person token), §9.4.4 (auth token). Plain functions over bytes and a clock; the
-issuer's signature comes last, so that nobody's keys are fetched for a token that is not in order anyway.
+draft-11 §6.7.3 (resource token), §7.1.2 (person token), §9.4.4 (auth token). Plain functions over bytes and a clock;
+the issuer's signature comes last, so that nobody's keys are fetched for a token that is not in order anyway.
 """
 
 from __future__ import annotations
@@ -152,4 +152,6 @@ async def verify_issued(token: PersonToken | AuthToken, discovery: Discovery) ->
     except TokenRejected as error:
         raise TokenRefused(f"the token from {token.iss} is not used: {error}") from error
     except DiscoveryFailed as error:
-        raise TokenRefused(f"the token from {token.iss} is not used: its keys cannot be had ({error.reason})") from error
+        raise TokenRefused(
+            f"the token from {token.iss} is not used: its keys cannot be had ({error.reason})"
+        ) from error

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from ..discovery import Discovery
 from ..egress import Egress, Http, read_url
-from ..outbound import Outbound
+from ..outbound import MAX_ANSWER, Outbound
 from ..protocol.messages import Answer
 
 
@@ -35,8 +35,8 @@ class AgentHttp(Http):
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         *,
-        timeout: float,
-        limit: int,
+        timeout: float = 10.0,
+        limit: int = MAX_ANSWER,
         guarded: bool = True,
     ) -> Answer:
         """As `Http.send`; `guarded` holds for every host but the chosen ones."""

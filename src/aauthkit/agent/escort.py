@@ -70,7 +70,9 @@ class Escort:
         if self._pages > MAX_PAGES:
             raise PendingRefused(f"{self._by} sent the person to more than {MAX_PAGES} pages for one request")
         if self._channel is None:
-            raise NobodyToAsk(f"{self._by} needs a person to decide, and this agent was given no way to one (person=...)")
+            raise NobodyToAsk(
+                f"{self._by} needs a person to decide, and this agent was given no way to one (person=...)"
+            )
         await self._channel.show(f"{url}?code={code}", url, code, requirement.value, self._by)
 
     def _page(self, requirement: Requirement) -> tuple[str, str]:
@@ -81,7 +83,9 @@ class Escort:
         except (HeaderError, InvalidIdentifier) as error:
             raise PendingRefused(f"{self._by} sends the person nowhere in particular: {error}") from error
         if not _CODE.match(code):
-            raise PendingRefused(f"the interaction code of {self._by} holds other symbols than draft-11 §11.6.3.1 allows")
+            raise PendingRefused(
+                f"the interaction code of {self._by} holds other symbols than draft-11 §11.6.3.1 allows"
+            )
         return url, code
 
     def _tell(self, pending: Pending) -> None:

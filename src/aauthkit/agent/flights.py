@@ -66,9 +66,11 @@ class Flights:
             if not flight.outcome.done():
                 flight.outcome.set_exception(Abandoned())
             raise
-        except BaseException as error:  # each waiter gets it, whatever it is
+        except BaseException as error:
             self._land(name, flight)
             flight.outcome.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
         else:
             self._land(name, flight)
             flight.outcome.set_result(outcome)

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TextIO, Union
+from typing import Protocol, TextIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,13 @@ class Browser:
             await Terminal(self._out).show(url_with_code, url, code, requirement, who)
             return
         out = self._out or sys.stderr
-        out.write(f"{who} needs you to decide; a page opens. It must show the code {code}. Not there? {url_with_code}\n")
+        out.write(
+            f"{who} needs you to decide; a page opens. It must show the code {code}. Not there? {url_with_code}\n"
+        )
         out.flush()
 
 
-Shown = Callable[[Errand], Union[None, Awaitable[None]]]
+Shown = Callable[[Errand], Awaitable[None] | None]
 
 
 class Callback:

@@ -123,8 +123,8 @@ class PersonServer:
     async def _request(self, endpoint: str, body: Mapping[str, Any], member: str) -> tuple[str, int]:
         """The token of a 200, and when the agent token it was last asked with expires.
 
-        A wait that outlived the agent token ends with `expired`, and an answer lost on its way with `gone`. The decision
-        is kept in both cases, so the request is made once more from the top.
+        A wait that outlived the agent token ends with `expired`, an answer lost on its way with `gone`. The decision is
+        kept in both cases, so the request is made once more from the top.
         """
         url = await self._endpoint(endpoint)
         agent = await self.identity.held(self.connections)

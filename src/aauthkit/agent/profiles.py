@@ -16,6 +16,7 @@ KEPT: Final = 3600
 ABSENCE_KEPT: Final = 300
 """The same, where there is none or it cannot be used."""
 MAX_PROFILES: Final = 1024
+MAX_PATHS: Final = 4096
 MAX_COMPONENTS: Final = 16
 """Most components a resource may ask for beside those that are always covered."""
 WANTS_A_PERSON: Final = frozenset({"person-token", "auth-token"})
@@ -48,12 +49,18 @@ class Profiles:
     def __init__(self) -> None:
         self._known: dict[str, Profile] = {}
         self._learned: dict[str, tuple[str, ...]] = {}
+        self._agent_paths: dict[tuple[str, str], None] = {}
         self._lock = threading.Lock()
 
     def get(self, resource: str, now: float) -> Profile | None:
         """The profile, unless it is yet to be read."""
         profile = self._known.get(resource)
         return profile if profile is not None and now < profile.until else None
+
+    def components(self, resource: str) -> tuple[str, ...]:
+        """What signatures to this resource cover besides, as far as is known."""
+        profile = self._known.get(resource)
+        return profile.components if profile is not None else ()
 
     async def read(self, resource: str, discovery: Discovery, now: float) -> Profile:
         """The profile from the resource's metadata; a resource that publishes none, or a wrong one, has a plain one.
@@ -74,6 +81,19 @@ class Profiles:
                 del self._known[gone]
                 self._learned.pop(gone, None)
         return profile
+
+    def wants_agent(self, resource: str, path: str) -> bool:
+        """Whether this path once asked for the agent token in particular (draft-11 §6.1)."""
+        return (resource, path) in self._agent_paths
+
+    def note_path(self, resource: str, path: str, *, agent: bool) -> None:
+        """Remember, or forget, that a path asks for the agent token: a resource may mix modes (draft-11 §12.1.1)."""
+        with self._lock:
+            self._agent_paths.pop((resource, path), None)
+            if agent:
+                self._agent_paths[resource, path] = None
+            while len(self._agent_paths) > MAX_PATHS:
+                del self._agent_paths[next(iter(self._agent_paths))]
 
     def learn(self, resource: str, names: Iterable[str]) -> None:
         """Remember what the resource wants covered besides, as an `invalid_input` said (draft-11 §11.3.3.1)."""

@@ -33,7 +33,7 @@ class Options:
 
     person: PersonChannel | None
     nonce: bool = True
-    statement: Statement = Statement()
+    statement: Statement = field(default_factory=Statement)
     spool: int = SPOOL
     watch: Watch = field(default=unwatched, repr=False)
 

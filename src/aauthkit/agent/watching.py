@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Somebody decides. `requirement` is `interaction`, `approval` or `None`; `status` is `pending` or `interacting`."""
+    """Somebody decides. `requirement` is as in the 202, or `None`; `status` is `pending` or `interacting`."""
 
     on: str
     requirement: str | None
     status: str
 
 
-Event = Union[Sent, Answered, Obtained, Carried, Waiting]
+Event = Sent | Answered | Obtained | Carried | Waiting
 Watch = Callable[[Event], None]
 
 

@@ -71,7 +71,6 @@ class Discovery:
         self._fetch_seconds = fetch_seconds
         self._local: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
         self._flights: set[asyncio.Task[None]] = set()
-        self._closed = False
 
     def serve_locally(self, iss: str, dwk: str, jwks: Callable[[], Mapping[str, Any]]) -> None:
         """Take the keys of `iss` in the role `dwk` from `jwks`, asked each time, and never from the network."""
@@ -99,12 +98,17 @@ class Discovery:
         if (iss, dwk) in self._local:
             return self._local_key(iss, dwk, kid)
         issuer = self._issuer(iss, dwk)
-        for _ in range(2):  # the first fetch may only find that another role's set is this one's, too
+        for _ in range(2):
             found = self._at_hand(issuer, dwk, kid, failed)
             if found is not None:
                 return found
-            keys = issuer.keys_of(dwk, self._clock())
+            now = self._clock()
+            keys = issuer.keys_of(dwk, now)
             await self._fly(issuer, dwk, "keys", stale=keys is not None and keys.usable(kid, failed) is not None)
+            joined = issuer.keys_of(dwk, now)
+            if keys is not None or joined is None or joined.fetched_at >= now:
+                break
+            # Only the metadata was fetched: it led to keys that another role had fetched before.
         return self._selected(issuer, dwk, kid)
 
     async def metadata(self, iss: str, dwk: str, *, refresh: bool = False) -> Metadata:
@@ -125,8 +129,7 @@ class Discovery:
         return document.metadata
 
     async def aclose(self) -> None:
-        """End the fetches under way and begin no other; who waits gets `DiscoveryFailed`. The client stays open."""
-        self._closed = True
+        """End the fetches under way; who waits for one gets `DiscoveryFailed`. What is known stays known."""
         flights = list(self._flights)
         for flight in flights:
             flight.cancel()
@@ -211,7 +214,7 @@ class Discovery:
         Who has something stale to go on with waits a moment for a fetch of their own and not at all for another's.
         """
         flight = issuer.flights.get((dwk, what))
-        if self._closed or (flight is not None and stale):
+        if flight is not None and stale:
             return
         if flight is None:
             now = self._clock()
@@ -304,10 +307,16 @@ class Discovery:
 
     async def _get(self, issuer: Issuer, url: str, limit: int) -> Answer | None:
         """The answer to one GET if it is a 200; else the failure is noted."""
-        issuer.tried(url).begin(self._clock())
+        tries = issuer.tried(url)
+        tries.begin(self._clock())
         self._shelves.tried(issuer)
         try:
             answer = await self._http.send("GET", url, _HEADERS, timeout=self._fetch_seconds, limit=limit)
+        except asyncio.CancelledError:
+            # `aclose` ended it, no fault of the issuer's. A JWKS may have been asked for, and its minute stands.
+            if limit == MAX_METADATA:
+                tries.not_before = tries.began
+            raise
         except EgressError as error:
             log.info("%s of %s: %s", error.kind, issuer.iss, error.reason)
             reason = "the issuer cannot be reached" if error.passing else "the issuer's documents cannot be fetched"

@@ -1,7 +1,8 @@
 """One question to a person, as it is kept while it waits and shown when they come.
 
-Everything a page shows is a copy taken when the agent asked, so that what was shown is what is decided, and is kept with the
-decision. Two voices stay apart from here on: what the resource says, and what the agent claims (draft-11 §7.4).
+Everything a page shows is a copy taken when the agent asked, so that what was shown is what is decided, and is kept
+with the decision. Two voices stay apart from here on: what the resource says, and what the agent claims (draft-11
+§7.4).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Described:
 
     @classmethod
     def by(cls, metadata: Metadata | None, scope: frozenset[str]) -> Described:
-        """From a resource's metadata; empty where it publishes none."""
+        """From a resource's metadata, scopes in the order it gives them; empty where it publishes none."""
         if metadata is None:
             return cls()
         descriptions = metadata.scope_descriptions
@@ -46,7 +47,7 @@ class Described:
             name=(metadata.text("name") or "")[:MAX_NAME] or None,
             description=(metadata.text("description") or "")[:MAX_DESCRIPTION] or None,
             access_mode=metadata.access_mode[:MAX_NAME],
-            scopes={value: descriptions.get(value, value)[:MAX_SCOPE_TEXT] for value in sorted(scope)},
+            scopes={value: words[:MAX_SCOPE_TEXT] for value, words in descriptions.items() if value in scope},
         )
 
 

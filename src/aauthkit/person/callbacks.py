@@ -1,4 +1,4 @@
-"""Where a person's browser goes back to: the agent's callback, if it is one its provider names (draft-11 §7.3, §11.1.2)."""
+"""Where a person's browser goes back to: the agent's callback, if its provider names it (draft-11 §7.3, §11.1.2)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What earlier decisions say of a new request: pure, so that the rules can be read and tested in one place.
 
-A decision is remembered for one person, agent, resource, account and scope, with what was asked and what was granted then
-(draft-11 §6.7.1, §11.11). A request that asks no more than what was asked then is answered with what was granted; anything
-beyond it is for the person.
+A decision is remembered for one person, agent, resource, account and scope, with what was asked and what was granted
+then (draft-11 §6.7.1, §11.11). A request that asks no more than what was asked then is answered with what was
+granted; anything beyond it is for the person.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A request that needs no question: what of it is granted, by which decisions, and when the tokens end at the latest."""
+    """A request that needs no question: what is granted, by which decisions, and until when at the latest."""
 
     granted: frozenset[str]
     by: tuple[Standing, ...]
@@ -103,8 +103,8 @@ class Revised:
 def revise(decisions: Sequence[Standing], asked: frozenset[str], granted: frozenset[str]) -> tuple[Revised, ...]:
     """How a new answer changes what was remembered before.
 
-    What the person unticked is forgotten wherever it was allowed. A refusal ends the earlier answers to the same question;
-    refusing a larger one leaves the smaller as it was.
+    What the person unticked is forgotten wherever it was allowed. A refusal ends the earlier answers to the same
+    question; refusing a larger one leaves the smaller as it was.
     """
     if granted:
         declined = asked - granted

@@ -1,7 +1,7 @@
-"""Tokens out: what earlier decisions allow is minted and put on record, in the transaction of the answer that carries it.
+"""Tokens out: what earlier decisions allow is minted and put on record in one transaction, then answered.
 
-draft-11 §7.1.2, §9.4.1 (what a token says and how long), §7.1 Retention, §11.12.4 Records (what is kept of it), §14.1 (the
-directed `sub`). Every way to a token leads through `Issuing.settle`: first request, poll, and repeat.
+draft-11 §7.1.2, §9.4.1 (what a token says and how long), §7.1 Retention, §11.12.4 Records (what is kept of it), §14.1
+(the directed `sub`). Every way to a token leads through `Issuing.settle`: first request, poll, and repeat.
 """
 
 from __future__ import annotations

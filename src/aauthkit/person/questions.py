@@ -1,7 +1,7 @@
 """The questions that wait for a person: opened by agents, joined by equal ones, looked at and decided on pages.
 
-A question is a pending request (`deferred`) with what a person server knows of it besides: whose agent asks, which browser
-came with its code, and how it was decided. Records of both are written in one transaction.
+A question is a pending request (`deferred`) with what a person server knows of it besides: whose agent asks, which
+browser came with its code, and how it was decided. Records of both are written in one transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Collided(Exception):
 class Question:
     """A question as a page sees it. `asked` is there while it is open, `verdict` once it was decided.
 
-    `browser` is the handle of the session that used its code last; `person` whose agent asks, or who decided.
+    `told` says that the agent has fetched its answer. `browser` is the handle of the session that used its code last;
+    `person` whose agent asks, or who decided.
     """
 
     pending: str = field(repr=False)
@@ -49,6 +50,7 @@ class Question:
     state: State
     code: str = field(repr=False)
     code_used: bool
+    told: bool
     asked: Asked | None = field(repr=False)
     verdict: Mapping[str, Any] | None = field(repr=False)
 
@@ -74,6 +76,7 @@ def _question(row: Row, now: float) -> Question:
         **{name: row[name] for name in names},
         state=_state(row, now),
         code_used=bool(row["code_used"]),
+        told=row["ended_as"] == "answered",
         asked=Asked.read(kept) if kept else None,
         verdict=json.loads(row["verdict"]) if row["verdict"] is not None else None,
     )

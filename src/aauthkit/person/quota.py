@@ -1,4 +1,4 @@
-"""How many resources one agent may name: each obliges the server to look it up and to keep an identifier (draft-11 §7.1)."""
+"""How many resources one agent may name: each is looked up and gets an identifier that is kept (draft-11 §7.1)."""
 
 from __future__ import annotations
 

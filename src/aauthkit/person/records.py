@@ -1,7 +1,7 @@
 """What a person server remembers, as plain SQL: agents and their person, tokens, requests, decisions.
 
-Tokens themselves are never kept. Every method takes the transaction it is part of, so that a decision and its effects, a
-token and its record, commit together.
+Tokens themselves are never kept. Every method takes the transaction it is part of, so that a decision and its
+effects, a token and its record, commit together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..store import Migration, Row, Statements, Transaction
 from .consent import Kind, Memory, Revised, Standing
 
 KEPT: Final = 7 * 24 * 3600
-"""Seconds that the record of a token is kept after its expiry; the draft asks for the clock skew only (draft-11 §7.1)."""
+"""Seconds that the record of a token is kept after its expiry; the draft asks for clock skew only (draft-11 §7.1)."""
 MAX_LISTED: Final = 200
 
 MIGRATIONS: Final = (
@@ -286,14 +286,24 @@ async def subject(tx: Transaction, person: str, resource: str, fresh: str, now: 
     return sub
 
 
+async def knows_place(tx: Statements, person: str, resource: str) -> bool:
+    """Whether an agent of this person was at the resource before."""
+    row = await tx.fetch_one(
+        "SELECT 1 AS known FROM person_subjects WHERE person = :person AND resource = :resource",
+        person=person,
+        resource=resource,
+    )
+    return row is not None
+
+
 # Tokens.
 
 
 async def note_issued(tx: Transaction, issued: Issued) -> None:
     """Record a token before it leaves."""
     await tx.execute(
-        """INSERT INTO person_issued (jti, typ, person, agent_iss, agent_sub, jkt, aud, sub, scope, account, issued, exp,
-                                      decisions, agent_jti, presented_jti, resource_jti)
+        """INSERT INTO person_issued (jti, typ, person, agent_iss, agent_sub, jkt, aud, sub, scope, account, issued,
+                                      exp, decisions, agent_jti, presented_jti, resource_jti)
            VALUES (:jti, :typ, :person, :agent_iss, :agent_sub, :jkt, :aud, :sub, :scope, :account, :issued, :exp,
                    :decisions, :agent_jti, :presented_jti, :resource_jti)""",
         jti=issued.jti,
@@ -360,10 +370,10 @@ async def note_decision(
         f"SELECT COALESCE(MAX(number), 0) AS last FROM person_decisions WHERE {_AT_PLACE}", **place.params()
     )
     await tx.execute(
-        """INSERT INTO person_decisions (id, person, agent_iss, agent_sub, resource, kind, account, asked, granted, memory,
-                                         decided, number, decided_by, shown, over)
-           VALUES (:id, :person, :agent_iss, :agent_sub, :resource, :kind, :account, :asked, :granted, :memory, :decided,
-                   :number, :by, :shown, :over)""",
+        """INSERT INTO person_decisions (id, person, agent_iss, agent_sub, resource, kind, account, asked, granted,
+                                         memory, decided, number, decided_by, shown, over)
+           VALUES (:id, :person, :agent_iss, :agent_sub, :resource, :kind, :account, :asked, :granted,
+                   :memory, :decided, :number, :by, :shown, :over)""",
         number=1 + (last["last"] if last is not None else 0),
         **place.params(),
         id=decision.id,

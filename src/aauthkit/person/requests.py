@@ -79,7 +79,9 @@ def _required(body: Mapping[str, Any], name: str, limit: int) -> str:
 
 def _device(body: Mapping[str, Any]) -> str | None:
     value = _text(body, "device", MAX_DEVICE)
-    if value is not None and any(unicodedata.category(character)[0] in "CZ" and character != " " for character in value):
+    if value is not None and any(
+        unicodedata.category(character)[0] in "CZ" and character != " " for character in value
+    ):
         raise Problem("invalid_request", "device holds a character that is not printable")
     return value
 

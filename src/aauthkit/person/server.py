@@ -1,6 +1,7 @@
 """A person server: it represents people to the rest of the protocol, and issues tokens bounded by what they allowed.
 
-draft-11 §7, Appendix B: both token endpoints in three-party, consent on its own pages, and the pending requests between.
+draft-11 §7, Appendix B: both token endpoints in three-party, consent on its own pages, and the pending requests
+between.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from ..protocol.problems import Problem
 from ..protocol.tokens import (
     AGENT_DWK,
     AGENT_TYP,
+    DEFAULT_CEILINGS,
     PERSON_DWK,
     RESOURCE_DWK,
     AuthToken,
     Ceilings,
-    DEFAULT_CEILINGS,
     PersonToken,
     ResourceToken,
     Token,
@@ -42,10 +43,16 @@ from ..serving import Request
 from ..store import Database
 from ..trust import Trust
 from ..verification import Accepts, Verified, Verifier
+from ..web import Pages
 from . import records
 from .asked import ask_identity, ask_scope, owner_of
+from .deciding import Deciding
 from .issuing import Issuing
-from .pages.visits import Visits
+from .pages.arrival import Arrival
+from .pages.decision import Decision
+from .pages.desk import Desk
+from .pages.home import Home
+from .pages.signing import Signing
 from .questions import LIFETIME, Questions
 from .quota import ResourceQuota
 from .records import BoundAgent, Issued
@@ -137,20 +144,26 @@ class PersonServer:
         self._quota = ResourceQuota()
         self._noted: dict[tuple[str, str], int] = {}
         self._swept = 0
+        desk = Desk(
+            issuer=issuer,
+            database=database,
+            deferred=self._deferred,
+            questions=self._questions,
+            accounts=self.accounts,
+            discovery=discovery,
+            pages=Pages("aauthkit.person", shown.name, loopback=issuer in loopback.origins, clock=clock),
+            clock=clock,
+        )
+        deciding = Deciding(
+            database, deferred=self._deferred, questions=self._questions, clock=clock, random_bytes=random_bytes
+        )
+        self._pages = desk.pages
         self._routes = routes(
             self,
-            Visits(
-                issuer,
-                shown.name,
-                database,
-                deferred=self._deferred,
-                questions=self._questions,
-                accounts=self.accounts,
-                discovery=discovery,
-                loopback=loopback,
-                clock=clock,
-                random_bytes=random_bytes,
-            ),
+            arrival=Arrival(desk),
+            decision=Decision(desk, deciding),
+            home=Home(desk),
+            signing=Signing(desk),
         )
 
     async def start(self) -> None:
@@ -165,6 +178,8 @@ class PersonServer:
 
     async def answer(self, request: Request) -> Answer:
         """The answer to any request to this server."""
+        if not self._routes.serves(request.path) and "text/html" in (request.header("accept") or ""):
+            return self._pages.problem(Problem("not_found"))
         return await self._routes.answer(request)
 
     async def close(self) -> None:
@@ -198,7 +213,7 @@ class PersonServer:
         wanted = read_person_token_request(await request.read_json(verified.digest()), self._loopback)
         if not self._trust.admits_server(wanted.resource, RESOURCE_DWK):
             raise Problem("denied", "this server takes no agent to that resource")
-        self._quota.admit(owner_of(agent), wanted.resource, self._clock())
+        self._quota.admit(agent.sub, wanted.resource, self._clock())
         asked = ask_identity(
             agent,
             wanted.resource,

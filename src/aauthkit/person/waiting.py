@@ -1,7 +1,7 @@
 """Waiting for a person: what a 202 says, and what a poll gives once they have decided.
 
-draft-11 §11.6.3, §11.6.4, §11.8, §11.9.4, §13.2. A request says `approval` only while a page is open in front of its person,
-in which it appears by itself; otherwise it says where to send them, with a code that was not used.
+draft-11 §11.6.3, §11.6.4, §11.8, §11.9.4, §13.2. A request says `approval` only while a page is open in front of its
+person, in which it appears by itself; otherwise it says where to send them, with a code that was not used.
 """
 
 from __future__ import annotations
@@ -144,5 +144,3 @@ class Room:
         if answer is None:
             return Problem("denied", "what was allowed is over, or was taken back: ask again").answer()
         return answer
-
-

@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -188,6 +189,9 @@ CODE_SYMBOLS: Final = 8
 """Symbols of an interaction code: 40 bits, the least that draft-11 §11.6.3.1 allows."""
 
 
+_CODE_FOLD: Final = str.maketrans(ascii_lowercase + "ILO" + "ilo", ascii_uppercase + "110" + "110", "-")
+
+
 def new_code(choose: Callable[[str], str]) -> str:
     """A fresh interaction code such as `A1B2-C3D4`; `choose` picks a symbol from a secure random source."""
     symbols = "".join(choose(CROCKFORD) for _ in range(CODE_SYMBOLS))
@@ -196,9 +200,9 @@ def new_code(choose: Callable[[str], str]) -> str:
 
 def fold_code(value: str) -> str:
     """A code as it is compared: without hyphens, upper case, `I`/`L` as 1 and `O` as 0 (draft-11 §11.6.3.1)."""
-    return value[:64].replace("-", "").upper().translate(str.maketrans("ILO", "110"))
+    return value.translate(_CODE_FOLD)[:64]
 
 
 def same_code(left: str, right: str) -> bool:
     """Whether two codes are the same, in constant time."""
-    return hmac.compare_digest(fold_code(left).encode(), fold_code(right).encode())
+    return hmac.compare_digest(fold_code(left).encode("utf-8", "replace"), fold_code(right).encode("utf-8", "replace"))

@@ -125,6 +125,9 @@ ERRORS: Final[tuple[ErrorCode, ...]] = (
     _body("server_error", 500, "A fault of this server's own.", "§11.9.3"),
 )
 
+RATE_LIMITED_RETRY_AFTER: Final = 60
+"""Seconds that `rate_limited` says to wait where its caller names none: the field is required (draft-11 §11.12.3)."""
+
 SIGNATURE_ERRORS: Final = {row.name: row for row in ERRORS if row.where == "signature"}
 PROBLEMS: Final = {row.name: row for row in ERRORS if row.where == "body"}
 
@@ -213,6 +216,8 @@ class Problem(WireError):
     ) -> None:
         super().__init__(PROBLEMS[code], detail, headers)
         self._status = status
+        if code == "rate_limited" and retry_after is None:
+            retry_after = RATE_LIMITED_RETRY_AFTER
         self.retry_after = retry_after
 
     @property

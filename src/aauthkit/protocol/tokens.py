@@ -370,5 +370,7 @@ def check_lifetime(token: Token, now: float, *, ceilings: Ceilings = DEFAULT_CEI
         raise TokenRejected("the token is not valid yet")
     if token.exp <= now:
         raise TokenRejected("the token has expired", "expired")
+    if token.exp <= token.iat:
+        raise TokenRejected("the token ended before it was issued")
     if token.iat > now + window:
         raise TokenRejected("the token was issued ahead of this clock", "skew")

@@ -106,7 +106,7 @@ class Pages:
     def problem(
         self, error: WireError, words: Words | None = None, *, session: Session | None = None, **context: Any
     ) -> Answer:
-        """The page for a refusal, with its status: what happened, what was not done, what to do, or `words` of yours."""
+        """The page for a refusal, of its status: what happened, what was not done, what to do. `words` replace ours."""
         said = words or words_for(error)
         answer = self.page("web/problem.html", error.status, session=session, words=said, **context)
         kept = {"retry-after", "allow"}

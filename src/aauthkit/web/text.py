@@ -22,6 +22,7 @@ MAX_MARKS: Final = 4
 MARKDOWN_TAGS: Final = frozenset({"p", "br", "em", "strong", "ul", "ol", "li", "blockquote", "code", "pre"})
 """What Markdown may become: no heading, rule, table, link or image, none of which a stranger needs to make a point."""
 
+_NOT_IN_A_HOST: Final = re.compile(r"[^A-Za-z0-9._:-]")
 _HOST_IN_TEXT: Final = re.compile(r"(?<=://)[^\s/?#<>()\[\]]{1,255}")
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -120,7 +121,7 @@ def ascii_host(value: object) -> str:
     except ValueError:
         host, port = text, None
     labels = re.split(r"[.\u3002\uff0e\uff61]", host)
-    ascii_text = ".".join(_ascii_label(label) for label in labels)[:255]
+    ascii_text = _NOT_IN_A_HOST.sub("?", ".".join(_ascii_label(label) for label in labels))[:255]
     return f"{ascii_text}:{port}" if port is not None else ascii_text
 
 

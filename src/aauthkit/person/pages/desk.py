@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from ...accounts import Accounts, Session
 from ...deferred import Deferred
@@ -39,7 +39,6 @@ class Desk:
     accounts: Accounts
     discovery: Discovery
     pages: Pages
-    random_bytes: Callable[[int], bytes] = field(repr=False)
     clock: Callable[[], float] = time.time
 
     @property
@@ -69,13 +68,13 @@ class _OfDesk(Protocol):
 Self = TypeVar("Self", bound=_OfDesk)
 P = ParamSpec("P")
 Handler = Callable[Concatenate[Self, Request, P], Awaitable[Answer]]
+Page = Callable[Concatenate[Self, Request, P], Coroutine[Any, Any, Answer]]
 
 
-def as_page(handler: Handler[Self, P]) -> Handler[Self, P]:
+def as_page(handler: Handler[Self, P]) -> Page[Self, P]:
     """A page's handler whose refusals and faults are pages too: a person is who reads them."""
 
-    @functools.wraps(handler)
-    async def answer(self: Self, request: Request, *args: P.args, **names: P.kwargs) -> Answer:
+    async def answer(self: Self, request: Request, /, *args: P.args, **names: P.kwargs) -> Answer:
         try:
             return await handler(self, request, *args, **names)
         except WireError as refusal:
@@ -84,8 +83,5 @@ def as_page(handler: Handler[Self, P]) -> Handler[Self, P]:
             log.exception("fault while showing a page")
             return self.desk.pages.problem(Problem("server_error"))
 
+    functools.update_wrapper(answer, handler)
     return answer
-
-
-Verdict = Literal["approved", "denied", "left"]
-"""What a person does with a question: allow it in whole or part, refuse it, or end it without an answer."""

@@ -1,0 +1,88 @@
+"""The agent: a client that signs every request, meets what resources ask for, and brings a person in where one decides.
+
+    agent = Agent.load("planner")
+    async with agent.client() as http:
+        response = await http.get("https://api.example/orders")
+
+draft-11 §5, §6, §7, §11.6 to §11.8. The HTTP library is imported when the first client is made.
+"""
+
+from __future__ import annotations
+
+from .agent import AUTOMATIC, Agent
+from .errors import (
+    AAuthError,
+    Abandoned,
+    AgentTokenUnavailable,
+    AgentUnknown,
+    BodyTooLarge,
+    ChallengeLoop,
+    ChallengeRefused,
+    ClockSkew,
+    Denied,
+    Expired,
+    NobodyToAsk,
+    NoPersonServer,
+    NoResourceIdentifier,
+    PaymentRequired,
+    PendingGone,
+    PendingRefused,
+    RequestRefused,
+    Revoked,
+    ScopeReduced,
+    SignatureRefused,
+    TokenRefused,
+    Unreachable,
+    Unsignable,
+    UnsupportedRequirement,
+    UserUnreachable,
+)
+from .home import AgentHome, AgentRecord, home_folder
+from .person import Browser, Callback, Errand, PersonChannel, Terminal, qr_code
+from .watching import Answered, Carried, Event, Obtained, Sent, Waiting, Watch
+
+__all__ = [
+    "AUTOMATIC",
+    "AAuthError",
+    "Abandoned",
+    "Agent",
+    "AgentHome",
+    "AgentRecord",
+    "AgentTokenUnavailable",
+    "AgentUnknown",
+    "Answered",
+    "BodyTooLarge",
+    "Browser",
+    "Callback",
+    "Carried",
+    "ChallengeLoop",
+    "ChallengeRefused",
+    "ClockSkew",
+    "Denied",
+    "Errand",
+    "Event",
+    "Expired",
+    "NoPersonServer",
+    "NoResourceIdentifier",
+    "NobodyToAsk",
+    "Obtained",
+    "PaymentRequired",
+    "PendingGone",
+    "PendingRefused",
+    "PersonChannel",
+    "RequestRefused",
+    "Revoked",
+    "ScopeReduced",
+    "Sent",
+    "SignatureRefused",
+    "Terminal",
+    "TokenRefused",
+    "Unreachable",
+    "Unsignable",
+    "UnsupportedRequirement",
+    "UserUnreachable",
+    "Waiting",
+    "Watch",
+    "home_folder",
+    "qr_code",
+]

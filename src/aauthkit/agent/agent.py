@@ -1,0 +1,311 @@
+"""An agent as its user holds it: `Agent.load(name)`, and a client whose requests are signed and authorized."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import enrollment
+from ..egress import Egress, EgressError
+from ..enrollment import Enrollment, EnrollmentError
+from ..outbound import OnPending, OutboundError, ignore_pending
+from ..protocol.identifiers import check_server_identifier, host_of, parse_agent_identifier
+from ..protocol.jose import SigningKey, b64url_encode
+from ..protocol.tokens import AgentToken
+from .connections import Connections, Exchange
+from .errors import AgentTokenUnavailable
+from .flights import Flights
+from .home import AgentHome, AgentRecord
+from .identity import Identity
+from .person import PersonChannel, default_channel
+from .person_server import Statement
+from .standing import SPOOL, Options, Standing
+from .watching import Watch, unwatched
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+class _Default:
+    """The way to the person that suits this machine: a browser, or the terminal."""
+
+    def __repr__(self) -> str:
+        return "AUTOMATIC"
+
+
+AUTOMATIC: Final = _Default()
+
+
+class Agent:
+    """One agent: its key, its provider and its person server.
+
+    - `agent`: its identifier, `aauth:name@host`. `provider`, `person_server`: server identifiers; `person_server` is
+      `None` for an agent that acts for nobody.
+    - `durable`: the key that only the provider sees. `key`: the one that signs requests; by default a fresh one.
+    - `egress`: what may be connected to and how; the environment says so by default (`AAUTHKIT_EGRESS`).
+    - `person`: the way to the person; `None` for an agent that nobody watches.
+    - `justification`, `platform`, `device`: what the agent says of itself where a person decides (draft-11 §7.2.1).
+
+    It may be used from several threads and event loops. Making one opens and sends nothing.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        *,
+        provider: str,
+        person_server: str | None,
+        durable: SigningKey,
+        key: SigningKey | None = None,
+        egress: Egress | None = None,
+        person: PersonChannel | _Default | None = AUTOMATIC,
+        justification: str | None = None,
+        platform: str | None = None,
+        device: str | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.egress = egress if egress is not None else Egress.from_environment()
+        loopback = self.egress.loopback
+        self.identifier = str(parse_agent_identifier(agent))
+        self.provider = check_server_identifier(provider, loopback)
+        self.person_server = None if person_server is None else check_server_identifier(person_server, loopback)
+        self._durable = durable
+        self._person = person
+        self._statement = Statement(justification, platform, device)
+        self._clock = clock
+        flights = Flights()
+        identity = Identity(key or SigningKey.generate(random_bytes), self._refresh, flights, clock)
+        exchange = _exchange(self.egress, clock, sleep, random_bytes, self.provider, self.person_server)
+        self._standing = Standing(
+            self.person_server, identity, exchange, loopback, clock, random_bytes, flights=flights
+        )
+
+    @property
+    def name(self) -> str:
+        """The agent's name at its provider."""
+        return parse_agent_identifier(self.identifier).local
+
+    @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the key that signs this object's requests."""
+        return self._standing.identity.key.kid
+
+    def __repr__(self) -> str:
+        return f"Agent({self.identifier}, person_server={self.person_server})"
+
+    @classmethod
+    def load(cls, name: str, *, home: Path | str | None = None, egress: Egress | None = None, **settings: Any) -> Agent:
+        """The agent that `aauthkit init NAME` made on this machine; `settings` as for `Agent`. Raises `AgentUnknown`.
+
+        `home` is the folder it is kept in (by default `AAUTHKIT_HOME`, else the platform's place for such data).
+        """
+        return cls._of(AgentHome(home).load(name), egress, settings)
+
+    @classmethod
+    def _of(cls, record: AgentRecord, egress: Egress | None, settings: dict[str, Any]) -> Agent:
+        assert record.agent is not None
+        if egress is None and record.egress is not None:
+            egress = Egress.from_file(Path(record.egress))
+        return cls(
+            record.agent,
+            provider=record.provider,
+            person_server=record.person_server,
+            durable=record.durable,
+            egress=egress,
+            **settings,
+        )
+
+    @classmethod
+    async def enroll(
+        cls,
+        name: str,
+        *,
+        provider: str,
+        person_server: str | None = None,
+        home: Path | str | None = None,
+        egress: Egress | None = None,
+        egress_file: Path | str | None = None,
+        on_pending: OnPending = ignore_pending,
+        platform: str | None = None,
+        device: str | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        **settings: Any,
+    ) -> Agent:
+        """Enrol the agent `name` at `provider`, wait until it is admitted, and keep it in the agent home.
+
+        Its durable key is kept before the provider is asked, so that an enrolment cut off in the middle goes on where
+        it was. `on_pending` sees every 202. `egress_file` is remembered with the agent, and used where there is no
+        `egress`. Raises `AgentTokenUnavailable`, `AgentUnknown`.
+        """
+        if egress is None:
+            egress = Egress.from_file(Path(egress_file)) if egress_file is not None else Egress.from_environment()
+        kept = AgentHome(home)
+        record = _to_enroll(kept, name, provider, person_server, egress, egress_file, random_bytes)
+        exchange = _exchange(egress, clock, sleep, random_bytes, provider, person_server)
+        connections = exchange.enter(kept)
+        try:
+            enrolled = await _asked(
+                provider,
+                enrollment.enroll(
+                    connections.outbound,
+                    connections.discovery,
+                    provider,
+                    record.durable,
+                    SigningKey.generate(random_bytes),
+                    name=name,
+                    ps=person_server,
+                    platform=platform,
+                    device=device,
+                    on_pending=on_pending,
+                    loopback=egress.loopback,
+                    clock=clock,
+                ),
+            )
+        finally:
+            await exchange.leave(kept)
+        record = AgentRecord(name, provider, enrolled.ps, record.durable, enrolled.agent, record.egress)
+        kept.save(record)
+        settings |= {"clock": clock, "sleep": sleep, "random_bytes": random_bytes}
+        return cls._of(record, egress, {"platform": platform, "device": device, **settings})
+
+    def client(
+        self,
+        *,
+        nonce: bool = True,
+        person: PersonChannel | _Default | None = AUTOMATIC,
+        justification: str | None = None,
+        prompt: str | None = None,
+        spool: int = SPOOL,
+        watch: Watch = unwatched,
+        **settings: Any,
+    ) -> httpx2.AsyncClient:
+        """An `httpx2.AsyncClient` whose requests are signed; it meets the challenges they get. Never sends unsigned.
+
+        - `nonce`: off for a resource that cannot take one in a signature.
+        - `person`: another way to the person than the agent's. `justification`: why, in Markdown, for that person.
+          `prompt`: `consent` has them asked even where they agreed before.
+        - `spool`: how much is kept of a body that can be read only once, in bytes.
+        - `watch` is called with what happens on the way. It must not block.
+        - `settings`: those of `httpx2.AsyncClient`, such as `timeout`, `headers`, `base_url` or `follow_redirects`.
+
+        A response's `extensions["aauth"]` says with what it was had. Requests raise `AAuthError` beside httpx2's own.
+        """
+        from .transport import async_client
+
+        return async_client(
+            self._standing, self._options(nonce, person, justification, prompt, spool, watch), **settings
+        )
+
+    def sync_client(
+        self,
+        *,
+        nonce: bool = True,
+        person: PersonChannel | _Default | None = AUTOMATIC,
+        justification: str | None = None,
+        prompt: str | None = None,
+        spool: int = SPOOL,
+        watch: Watch = unwatched,
+        **settings: Any,
+    ) -> httpx2.Client:
+        """The same as `client`, as an `httpx2.Client`, usable from several threads."""
+        from .transport import sync_client
+
+        return sync_client(
+            self._standing, self._options(nonce, person, justification, prompt, spool, watch), **settings
+        )
+
+    def _options(
+        self,
+        nonce: bool,
+        person: PersonChannel | _Default | None,
+        justification: str | None,
+        prompt: str | None,
+        spool: int,
+        watch: Watch,
+    ) -> Options:
+        channel = self._person if isinstance(person, _Default) else person
+        return Options(
+            default_channel() if isinstance(channel, _Default) else channel,
+            nonce,
+            Statement(
+                justification if justification is not None else self._statement.justification,
+                self._statement.platform,
+                self._statement.device,
+                prompt,
+            ),
+            spool,
+            watch,
+        )
+
+    async def _refresh(self, connections: Connections, key: SigningKey) -> AgentToken:
+        enrolled = await _asked(
+            self.provider,
+            enrollment.refresh(
+                connections.outbound,
+                connections.discovery,
+                self.provider,
+                self._durable,
+                key,
+                agent=self.identifier,
+                ps=self.person_server,
+                loopback=self.egress.loopback,
+                clock=self._clock,
+            ),
+        )
+        return enrolled.token
+
+
+def _exchange(
+    egress: Egress,
+    clock: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+    random_bytes: Callable[[int], bytes],
+    *servers: str | None,
+) -> Exchange:
+    exchange = Exchange(egress, clock=clock, sleep=sleep, nonce=lambda: b64url_encode(random_bytes(12)))
+    for server in servers:
+        if server is not None:
+            exchange.choose(host_of(server))
+    return exchange
+
+
+def _to_enroll(
+    home: AgentHome,
+    name: str,
+    provider: str,
+    person_server: str | None,
+    egress: Egress,
+    egress_file: Path | str | None,
+    random_bytes: Callable[[int], bytes],
+) -> AgentRecord:
+    """The record to enrol under: the one that is kept, if it is for the same provider, else a new one, kept now."""
+    check_server_identifier(provider, egress.loopback)
+    known = home.find(name)
+    remembered = str(Path(egress_file).absolute()) if egress_file is not None else None
+    if known is not None and known.provider != provider:
+        raise AgentTokenUnavailable(
+            f"{home.path(name)} is an agent of {known.provider}; choose another name, or move that file away"
+        )
+    durable = known.durable if known is not None else SigningKey.generate(random_bytes)
+    agent = known.agent if known is not None else None
+    record = AgentRecord(name, provider, person_server, durable, agent, remembered)
+    home.save(record)
+    return record
+
+
+async def _asked(provider: str, enrolling: Awaitable[Enrollment]) -> Enrollment:
+    """What the provider gives, its failures as this agent's."""
+    try:
+        return await enrolling
+    except (EnrollmentError, OutboundError) as error:
+        raise AgentTokenUnavailable(f"no agent token from {provider}: {error}") from error
+    except EgressError as error:
+        raise AgentTokenUnavailable(f"{provider} could not be reached: {error.reason}; try again") from error

@@ -1,0 +1,486 @@
+"""One call's way from its user's request to a response: begin, send, read what is asked for, satisfy it, send again.
+
+draft-11 §6, §11.6, §11.8. Written once for asynchronous and synchronous callers: `ready`, `sign`, `concerns` and `take`
+are plain and never wait, so that a warm call is signed and sent and nothing else; what must wait is in `prepare`. Who
+sends is the transport's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from ..outbound import DEFAULT_WAIT, OutboundError, Pending, read_pending, sign_outgoing
+from ..protocol.headers import (
+    HeaderError,
+    Requirement,
+    SignatureErrorField,
+    capabilities_header,
+    parse_requirement,
+    parse_retry_after,
+    parse_signature_error,
+)
+from ..protocol.httpsig import BASE_COMPONENTS, content_digest
+from ..protocol.identifiers import InvalidIdentifier, check_endpoint, host_of
+from ..protocol.jose import JoseError, b64url_encode, parse_json
+from ..protocol.messages import Answer, HeaderList, SignedRequest, header_values
+from ..protocol.tokens import RESOURCE_TYP, ResourceToken, TokenRejected, read_token
+from .caches import Held
+from .checks import read_resource_token, verify_challenge
+from .connections import Connections
+from .errors import (
+    ChallengeLoop,
+    ChallengeRefused,
+    ClockSkew,
+    NoPersonServer,
+    PaymentRequired,
+    PendingRefused,
+    RequestRefused,
+    ScopeReduced,
+    SignatureRefused,
+    Unsignable,
+    UnsupportedRequirement,
+)
+from .messages import Original, Outgoing
+from .origins import resource_of
+from .standing import Options, Standing
+from .watching import Answered, Sent
+
+MAX_STEPS: Final = 4
+"""Most requirements satisfied in one call."""
+LOST_PAUSES: Final = (1, 2, 5, 10, 30)
+"""Seconds before a poll that was lost on its way is made again, each time it is lost again."""
+SLOWER: Final = 5
+"""Seconds added to the polling interval by each 429 (draft-11 §11.8.3)."""
+
+_LAPSED: Final = frozenset({"expired_jwt", "revoked_jwt"})
+_MEETS: Final = {"agent": "agent-token", "person": "person-token", "grant": "auth-token"}
+_BAD_SIGNATURE: Final = frozenset({"invalid_signature", "invalid_request"})
+_START_AGAIN: Final = frozenset(
+    {
+        "expired_resource_token",
+        "revoked_resource_token",
+        "expired_presented_token",
+        "revoked_presented_token",
+        "expired",
+    }
+)
+
+Task = Callable[[Connections], Awaitable[None]]
+
+
+class Call:
+    """One request of the agent's user. Raises `NoResourceIdentifier` if no resource can be meant."""
+
+    def __init__(self, standing: Standing, options: Options, request: Original) -> None:
+        self.resource = resource_of(request.url, standing.loopback)
+        standing.exchange.choose(host_of(self.resource))
+        self._standing = standing
+        self._options = options
+        self._request = request
+        self._place = standing.place(self.resource)
+        self._escort = standing.escort(self.resource, options)
+        self._presenting: Held | None = None
+        self._tasks: list[Task] = []
+        self._components: tuple[str, ...] = ()
+        self._location: str | None = None
+        self._delay = 0
+        self._slower = 0
+        self._lost = 0
+        self._steps = 0
+        self._done: set[object] = set()
+        self._redeemed: Held | None = None
+
+    # What never waits.
+
+    def ready(self) -> bool:
+        """Whether `sign` may be called now; else `prepare` is awaited first."""
+        if self._tasks:
+            return False
+        if self._presenting is None:
+            self._presenting = self._at_hand()
+        return self._presenting is not None and self._presenting.fresh(self._standing.clock())
+
+    def _at_hand(self) -> Held | None:
+        """The token to begin with, if it is there: the auth token, else the one the resource's mode wants (§9.4.2)."""
+        standing, now = self._standing, self._standing.clock()
+        profile = standing.profiles.get(self.resource, now)
+        if profile is None:
+            return None
+        if standing.profiles.wants_agent(self.resource, self._request.path):
+            return standing.identity.now()
+        held = standing.wallet.grant(self._place, now)
+        if held is not None:
+            return held
+        if self._begins_with_person(profile.wants_a_person):
+            return standing.wallet.person(self._place, now)
+        return standing.identity.now()
+
+    def _begins_with_person(self, wanted: bool) -> bool:
+        known = wanted or self._standing.wallet.knows(self._place)
+        return known and self._standing.person_server is not None
+
+    def sign(self) -> Outgoing:
+        """The next request, signed. Raises `Unsignable`; then nothing is sent (draft-11 §11.3.3, F35)."""
+        held = self._presenting
+        assert held is not None, "ready() comes first"
+        location = self._location
+        wait = DEFAULT_WAIT if location is not None else 0
+        message = self._request.poll(location, wait) if location is not None else self._request.unsigned()
+        body = self._request.body if location is None else b""
+        if self._options.capabilities and not message.values("aauth-capabilities"):
+            message = message.with_headers([capabilities_header(self._options.capabilities)])
+        signed = self._signed(message, body, held)
+        url = location or self._request.url
+        self._options.watch(Sent(message.method, url, held.level, self.resource))
+        return Outgoing(
+            message.method,
+            url,
+            message.target,
+            (*message.headers, *signed),
+            body,
+            poll=location is not None,
+            wait=wait,
+        )
+
+    def _signed(self, message: SignedRequest, body: bytes, held: Held) -> tuple[tuple[str, str], ...]:
+        wanted = (*self._standing.profiles.components(self.resource), *self._components)
+        digest = [("content-digest", content_digest(body))] if not body and "content-digest" in wanted else []
+        message = message.with_headers(digest)
+        # A field that this message does not have cannot be covered; the resource says so if it must have it.
+        components = [
+            name for name in wanted if name.startswith("@") or message.values(name) or name in self._components
+        ]
+        nonce = b64url_encode(self._standing.random_bytes(12)) if self._options.nonce else None
+        try:
+            signed = sign_outgoing(
+                message, held.credential, now=self._standing.clock(), body=body, nonce=nonce, components=components
+            )
+        except ValueError as error:
+            raise Unsignable(f"the request to {self.resource} cannot be signed and was not sent: {error}") from error
+        return (*digest, *signed)
+
+    def concerns(self, status: int, headers: HeaderList) -> bool:
+        """Whether a response is for `take` to read; any other is the caller's, untouched."""
+        polling = self._location is not None
+        asks = bool(header_values(headers, "aauth-requirement"))
+        if status == 401:
+            return asks or bool(header_values(headers, "signature-error"))
+        if status == 402:
+            return asks or polling
+        if status == 202:
+            return polling or asks or _deferred_form(headers)
+        return polling and status in (429, 503)
+
+    def take(self, answer: Answer) -> bool:
+        """Read what a response asks for and plan the next step. True: it is the caller's after all.
+
+        Raises `AAuthError` where the call ends here.
+        """
+        try:
+            requirement = parse_requirement(answer.values("aauth-requirement"))
+            error = parse_signature_error(answer.values("signature-error")) if answer.status == 401 else None
+        except HeaderError as fault:
+            raise ChallengeRefused(f"{self.resource} asks for something that cannot be read: {fault}") from fault
+        self._tell(answer.status, requirement, error)
+        if answer.status == 402:
+            raise PaymentRequired(f"{self.resource} wants to be paid (402), which this agent does not do")
+        if answer.status == 202:
+            return self._deferred(answer, requirement)
+        if answer.status == 401:
+            self._challenged(requirement, error)
+        else:
+            self._held_off(answer)
+        return False
+
+    def finish(self, status: int) -> Mapping[str, Any]:
+        """What the response's extensions say: the token it was had with, the scope asked for and granted."""
+        held = self._presenting
+        assert held is not None
+        self._options.watch(Answered(status, self.resource))
+        return {
+            "resource": self.resource,
+            "level": held.level,
+            "asked": held.asked,
+            "granted": held.granted,
+            "reduced": not held.asked <= held.granted,
+        }
+
+    def lost(self) -> bool:
+        """A request got no answer. True: it was a poll, and is made again (draft-11 §6.5.1); else the error stands."""
+        if self._location is None or self._lost >= len(LOST_PAUSES):
+            return False
+        self._delay = LOST_PAUSES[self._lost]
+        self._lost += 1
+        self._tasks.append(self._pause)
+        return True
+
+    def _tell(self, status: int, requirement: Requirement | None, error: SignatureErrorField | None) -> None:
+        self._options.watch(
+            Answered(
+                status,
+                self.resource,
+                requirement.value if requirement is not None else None,
+                error.error if error is not None else None,
+            )
+        )
+
+    # Challenges: 401.
+
+    def _challenged(self, requirement: Requirement | None, error: SignatureErrorField | None) -> None:
+        if error is not None:
+            if self._repaired(error):
+                return
+            if requirement is None or not self._says_what_to_present(requirement, error):
+                raise self._signature_refused(error)
+        assert requirement is not None, "concerns() let it through"
+        self._required(requirement, 401)
+
+    def _says_what_to_present(self, requirement: Requirement, error: SignatureErrorField) -> bool:
+        """Whether a requirement beside a refused signature asks for something else than was presented.
+
+        An unsafe request is never sent again after `invalid_signature`: the first may have been taken for a replay of
+        itself.
+        """
+        held = self._presenting
+        assert held is not None
+        unsafe = not self._request.safe and self._location is None
+        if error.error == "clock_skew" or (error.error in _BAD_SIGNATURE and unsafe):
+            return False
+        return requirement.value != _MEETS[held.level]
+
+    def _repaired(self, error: SignatureErrorField) -> bool:
+        """Whether the signature can be made good by signing once more, which is then planned."""
+        held = self._presenting
+        assert held is not None
+        if error.error == "invalid_input" and error.required_input and self._once("input"):
+            return self._cover(error.required_input)
+        if error.error in _LAPSED and self._once(error.error, held.level):
+            self._standing.wallet.drop(self._place, held)
+            self._presenting = None
+            if held.level == "agent":
+                self._tasks.append(lambda connections: self._renew_agent(held, connections))
+            else:
+                self._tasks.append(self._fetch_person)
+            return True
+        return False
+
+    def _cover(self, required: tuple[str, ...]) -> bool:
+        """Cover what an `invalid_input` names (draft-11 §11.3.3.1): the request was refused before it was processed."""
+        names = tuple(name.lower() for name in required if name.lower() not in BASE_COMPONENTS)
+        if not names:
+            return False
+        self._components = names
+        self._standing.profiles.learn(self.resource, names)
+        return True
+
+    def _once(self, *name: object) -> bool:
+        if name in self._done:
+            return False
+        self._done.add(name)
+        return True
+
+    def _signature_refused(self, error: SignatureErrorField) -> SignatureRefused:
+        if self._presenting is not None and error.error not in _BAD_SIGNATURE:
+            self._standing.wallet.drop(self._place, self._presenting)  # the next call begins anew
+        if error.error == "clock_skew":
+            return ClockSkew(error.error, self.resource, "this machine's clock, or the issuer's, is ahead; set it")
+        hints = {
+            "invalid_signature": "check this machine's clock; an unsafe request is not sent again",
+            "unknown_key": "the resource could not get the issuer's keys; try again later",
+            "invalid_key": "the resource does not trust this agent's provider or person server",
+            "invalid_input": "the resource wants something covered that this request does not have",
+        }
+        return SignatureRefused(error.error, self.resource, hints.get(error.error, ""))
+
+    def _required(self, requirement: Requirement, status: int) -> None:
+        """Plan how a requirement is met, by its value (draft-11 §6, Table 2)."""
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise ChallengeLoop(
+                f"{self.resource} asked for more after {MAX_STEPS} requirements were met; the call ended"
+            )
+        if requirement.value == "agent-token":
+            self._requires_agent()
+        elif requirement.value == "person-token":
+            self._requires_person()
+        elif requirement.value == "auth-token":
+            self._requires_grant(requirement)
+        else:
+            raise UnsupportedRequirement(requirement.value, status, self.resource)
+
+    def _requires_agent(self) -> None:
+        held = self._presenting
+        if (held is not None and held.level == "agent") or not self._once("agent-token"):
+            raise ChallengeLoop(f"{self.resource} asks for an agent token although it was presented; the call ended")
+        self._standing.profiles.note_path(self.resource, self._request.path, agent=True)
+        self._presenting = None
+        self._tasks.append(self._fetch_agent)
+
+    def _requires_person(self) -> None:
+        held = self._presenting
+        if self._standing.person_server is None:
+            raise NoPersonServer(self.resource)
+        if (held is not None and held.level == "person") or not self._once("person-token"):
+            raise ChallengeLoop(f"{self.resource} asks for a person token although it was presented; the call ended")
+        if held is not None and held.level == "grant":
+            self._standing.wallet.drop(self._place, held)
+        self._standing.profiles.note_path(self.resource, self._request.path, agent=False)
+        self._presenting = None
+        self._tasks.append(self._fetch_person)
+
+    def _requires_grant(self, requirement: Requirement) -> None:
+        try:
+            raw = requirement.text("resource-token")
+        except HeaderError as error:
+            raise ChallengeRefused(f"{self.resource} asks for an auth token without a resource token") from error
+        self._tasks.append(lambda connections: self._redeem(raw, connections))
+
+    # Deferred responses: 202, and what else a poll may get.
+
+    def _deferred(self, answer: Answer, requirement: Requirement | None) -> bool:
+        if requirement is None and self._location is None and not _says_status(answer):
+            return True
+        settled = self._location is not None and requirement is not None and self._is_settled(requirement)
+        pending = self._read_pending(answer)
+        self._location, self._delay, self._lost = pending.location, pending.retry_after, 0
+        if requirement is None or requirement.value != "auth-token":
+            self._tasks.append(lambda _: self._escort.meet(pending))
+            self._tasks.append(self._pause)
+        elif settled:
+            self._tasks.append(self._pause)
+        else:
+            self._required(requirement, 202)
+        return False
+
+    def _read_pending(self, answer: Answer) -> Pending:
+        """The pending state, its URL on the resource's own origin and in form (draft-11 §11.8.2, F37)."""
+        try:
+            pending = read_pending(answer, self._location or self._request.url)
+            check_endpoint(pending.location, self.resource, self._standing.loopback, query=True)
+            if resource_of(pending.location, self._standing.loopback) != self.resource:
+                raise OutboundError("the pending URL is on another origin")
+        except (OutboundError, InvalidIdentifier) as error:
+            raise PendingRefused(f"{self.resource}: {error}") from error
+        return pending
+
+    def _is_settled(self, requirement: Requirement) -> bool:
+        """Whether a poll presented an auth token that covers what this 202 still names: the resource is at work."""
+        held = self._presenting
+        if held is None or held is not self._redeemed:
+            return False
+        try:
+            token = read_token(requirement.text("resource-token"), {RESOURCE_TYP}, loopback=self._standing.loopback)
+        except (HeaderError, TokenRejected):
+            return False
+        return isinstance(token, ResourceToken) and _covers(held, token.scope, token.account)
+
+    def _held_off(self, answer: Answer) -> None:
+        """429 and 503 while polling (draft-11 §11.8.4)."""
+        retry_after = answer.values("retry-after")
+        if answer.status == 429:
+            self._slower += SLOWER
+            self._delay = parse_retry_after(retry_after) if retry_after else self._delay
+        else:
+            self._delay = max(parse_retry_after(retry_after), 1)
+        self._tasks.append(self._pause)
+
+    # What waits.
+
+    async def prepare(self, connections: Connections) -> None:
+        """Do what was planned, and get the token to present next. Raises `AAuthError`."""
+        before = self._presenting
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            await task(connections)
+        held = self._presenting
+        if held is None:
+            await self._begin(connections)
+        elif held is before and not held.fresh(self._standing.clock()):
+            # It came to its end while a pending URL was polled; the pending request goes on under the same key.
+            await (self._fetch_agent if held.level == "agent" else self._fetch_person)(connections)
+
+    async def _begin(self, connections: Connections) -> None:
+        """The resource's metadata, then the token that its mode wants first (draft-11 §11.2.4, §12.1.1)."""
+        standing, now = self._standing, self._standing.clock()
+        profile = standing.profiles.get(self.resource, now)
+        if profile is None:
+            profile = await standing.profiles.read(self.resource, connections.discovery, now)
+        self._presenting = self._at_hand()
+        if self._presenting is None:
+            agent = standing.profiles.wants_agent(self.resource, self._request.path)
+            person = self._begins_with_person(profile.wants_a_person) and not agent
+            await (self._fetch_person if person else self._fetch_agent)(connections)
+
+    async def _fetch_agent(self, connections: Connections) -> None:
+        self._presenting = await self._standing.identity.held(connections)
+
+    async def _renew_agent(self, refused: Held, connections: Connections) -> None:
+        self._presenting = await self._standing.identity.renew(refused, connections)
+
+    async def _fetch_person(self, connections: Connections) -> None:
+        self._presenting = await self._standing.person_token(self._place, connections, self._options)
+
+    async def _pause(self, connections: Connections) -> None:
+        await connections.outbound.sleep(self._delay + self._slower)
+
+    async def _redeem(self, raw: str, connections: Connections) -> None:
+        """A resource token verified, taken to the person server, and the auth token had for it (§6.7.3, §7.2)."""
+        standing, held = self._standing, self._presenting
+        assert held is not None
+        token = read_resource_token(
+            raw,
+            resource=self.resource,
+            held=held,
+            person_server=standing.person_server,
+            now=standing.clock(),
+            loopback=standing.loopback,
+        )
+        met = ("auth-token", token.scope, token.account)
+        if met in self._done:
+            raise self._not_enough(token.scope, held)
+        await verify_challenge(token, connections.discovery)
+        current = standing.wallet.grant(self._place, standing.clock())
+        if current is not None and current is not held and _covers(current, token.scope, token.account):
+            self._presenting = current  # another call got it in the meantime
+        else:
+            try:
+                self._presenting = await standing.auth_token(self._place, token, held, connections, self._options)
+            except RequestRefused as error:
+                await self._start_again(error, held, connections)
+                return
+        self._redeemed = self._presenting
+        self._done.add(met)
+
+    def _not_enough(self, asked: frozenset[str], held: Held) -> ScopeReduced | ChallengeLoop:
+        if not asked <= held.granted:
+            return ScopeReduced(asked, held.granted)
+        return ChallengeLoop(f"{self.resource} asks again for the auth token it was just presented; the call ended")
+
+    async def _start_again(self, error: RequestRefused, held: Held, connections: Connections) -> None:
+        """From the top of the chain, once: what lapsed on the way is renewed and the resource asked anew (§11.9.3)."""
+        lapsed = error.code != "expired" or not held.alive(self._standing.clock())
+        if error.code not in _START_AGAIN or not lapsed or not self._once("start again"):
+            raise error
+        if error.code.endswith("_presented_token") or error.code == "expired":
+            self._standing.wallet.drop(self._place, held)
+        await self._fetch_person(connections)
+
+
+def _covers(held: Held, scope: frozenset[str], account: str | None) -> bool:
+    return scope <= held.granted and getattr(held.token, "account", None) == account
+
+
+def _deferred_form(headers: HeaderList) -> bool:
+    """Whether a 202 without a requirement has every field of a deferred response (draft-11 §11.8.2)."""
+    no_store = any("no-store" in value.lower() for value in header_values(headers, "cache-control"))
+    kind = (header_values(headers, "content-type") or [""])[0].split(";", 1)[0].strip().lower()
+    names = {name for name, _ in headers}
+    return no_store and kind == "application/json" and {"location", "retry-after"} <= names
+
+
+def _says_status(answer: Answer) -> bool:
+    try:
+        return isinstance(parse_json(answer.body).get("status"), str)
+    except JoseError:
+        return False

@@ -1,0 +1,268 @@
+"""The transports of an agent's `httpx2` clients: each request is signed on a copy, and its challenges are met here.
+
+A transport and not an `Auth`: an `Auth` sees every hop of a redirect with the old fields still on, and the client's
+response hooks would see the challenges. The client keeps the unsigned original, and a redirect starts from that; the
+request it makes then is a call of its own, to whichever resource it goes to.
+
+Imported on first use only, as is the HTTP library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any, Final
+
+import httpx2
+
+from ..protocol.messages import Answer, HeaderList
+from .errors import BodyTooLarge, PendingRefused, Unsignable
+from .flow import Call
+from .messages import Original, Outgoing
+from .portal import wait_for
+from .standing import Options, Standing
+
+MAX_CHALLENGE: Final = 64 * 1024
+"""Most bytes read of an answer that is the protocol's own."""
+SLACK: Final = 15.0
+"""Seconds a held poll may take beyond those it asks for."""
+
+
+def _original(request: httpx2.Request, body: bytes) -> Original:
+    """`request` as a value. Its target is what goes on the wire. Raises `Unsignable`."""
+    url = request.url
+    headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers.raw)
+    authority = url.netloc.decode("ascii")
+    if any(value.lower() != authority for name, value in headers if name == "host"):
+        raise Unsignable("the Host field names another host than the URL; nothing was sent (draft-11 §11.3.3.1)")
+    target = request.extensions.get("target", url.raw_path)
+    return Original(request.method, url.scheme, authority, target.decode("ascii"), headers, body)
+
+
+def _copy(outgoing: Outgoing, request: httpx2.Request) -> httpx2.Request:
+    """What is sent: the signed copy, or the poll, with the user's timeouts; the original stays as it is."""
+    extensions = {**request.extensions, "target": outgoing.target.encode("ascii")}
+    if outgoing.poll:
+        timeout = dict(extensions.get("timeout") or {})
+        if timeout.get("read") is not None:
+            timeout["read"] = max(timeout["read"], outgoing.wait + SLACK)
+        extensions["timeout"] = timeout
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in outgoing.headers]
+    stream = httpx2.ByteStream(outgoing.body)
+    return httpx2.Request(outgoing.method, outgoing.url, headers=headers, stream=stream, extensions=extensions)
+
+
+def _headers(response: httpx2.Response) -> HeaderList:
+    return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
+
+
+class _Bounded:
+    """A body gathered up to a bound."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> bool:
+        """Take a piece; False if that is beyond the bound."""
+        self._size += len(piece)
+        self._pieces.append(piece)
+        return self._size <= self._limit
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self._pieces)
+
+
+def _bytes_at_hand(request: httpx2.Request) -> bytes | None:
+    """The body, where it is in memory already."""
+    return request.content if isinstance(request.stream, httpx2.ByteStream) and hasattr(request, "_content") else None
+
+
+def _replayable(request: httpx2.Request, body: bytes) -> bytes:
+    """Keep a body that was read from a stream with its request, as httpx2 does, so that a redirect can send it too."""
+    request.stream = httpx2.ByteStream(body)
+    return body
+
+
+def _handed_back(response: httpx2.Response, answer: Answer) -> httpx2.Response:
+    """A response that was read and is the caller's after all, with its body in place."""
+    fields = [(name, value) for name, value in response.headers.raw if name.lower() not in _DECODED]
+    return httpx2.Response(answer.status, headers=fields, content=answer.body, extensions=response.extensions)
+
+
+_DECODED: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
+
+def _too_long(call: Call) -> PendingRefused:
+    return PendingRefused(f"{call.resource} sends more than {MAX_CHALLENGE} bytes with a deferred response")
+
+
+class AsyncTransport(httpx2.AsyncBaseTransport):
+    """For an `httpx2.AsyncClient`. `inner` sends."""
+
+    def __init__(self, standing: Standing, options: Options, inner: httpx2.AsyncBaseTransport) -> None:
+        self._standing = standing
+        self._options = options
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
+        call = Call(self._standing, self._options, _original(request, await self._body(request)))
+        while True:
+            if not call.ready():
+                await call.prepare(self._standing.exchange.enter(self))
+            outgoing = call.sign()
+            answer = None
+            try:
+                response = await self._inner.handle_async_request(_copy(outgoing, request))
+                headers = _headers(response)
+                if call.concerns(response.status_code, headers):
+                    answer = await self._read(response, headers, call)
+            except httpx2.TransportError:
+                if not call.lost():
+                    raise
+                continue
+            if answer is not None:
+                if not call.take(answer):
+                    continue
+                response = _handed_back(response, answer)
+            response.extensions = {**response.extensions, "aauth": call.finish(response.status_code)}
+            return response
+
+    async def _body(self, request: httpx2.Request) -> bytes:
+        body = _bytes_at_hand(request)
+        if body is not None:
+            return body
+        gathered = _Bounded(self._options.spool)
+        stream = request.stream
+        if not isinstance(stream, httpx2.AsyncByteStream):
+            raise Unsignable("the body is a plain iterator; an asynchronous client takes bytes or an async iterator")
+        pieces: AsyncIterator[bytes] = stream.__aiter__()
+        async for piece in pieces:
+            if not gathered.add(piece):
+                await stream.aclose()
+                raise BodyTooLarge(self._options.spool)
+        return _replayable(request, gathered.content)
+
+    async def _read(self, response: httpx2.Response, headers: HeaderList, call: Call) -> Answer:
+        """What is read of an answer that is the protocol's; the connection is free again afterwards."""
+        gathered = _Bounded(MAX_CHALLENGE)
+        try:
+            async with aclosing(response.aiter_bytes()) as pieces:
+                async for piece in pieces:
+                    if not gathered.add(piece):
+                        if response.status_code == 202:
+                            raise _too_long(call)
+                        break
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, headers, gathered.content)
+
+    async def aclose(self) -> None:
+        """Close the connections of this client, and the agent's own where nobody else uses them."""
+        await self._inner.aclose()
+        await self._standing.exchange.leave(self)
+
+
+class SyncTransport(httpx2.BaseTransport):
+    """For an `httpx2.Client`. `inner` sends, on the caller's thread; what must wait does so on the portal's loop."""
+
+    def __init__(self, standing: Standing, options: Options, inner: httpx2.BaseTransport) -> None:
+        self._standing = standing
+        self._options = options
+        self._inner = inner
+        self._entered = False
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
+        call = Call(self._standing, self._options, _original(request, self._body(request)))
+        while True:
+            if not call.ready():
+                wait_for(self._prepare, call)
+            outgoing = call.sign()
+            answer = None
+            try:
+                response = self._inner.handle_request(_copy(outgoing, request))
+                headers = _headers(response)
+                if call.concerns(response.status_code, headers):
+                    answer = self._read(response, headers, call)
+            except httpx2.TransportError:
+                if not call.lost():
+                    raise
+                continue
+            if answer is not None:
+                if not call.take(answer):
+                    continue
+                response = _handed_back(response, answer)
+            response.extensions = {**response.extensions, "aauth": call.finish(response.status_code)}
+            return response
+
+    async def _prepare(self, call: Call) -> None:
+        self._entered = True
+        await call.prepare(self._standing.exchange.enter(self))
+
+    def _body(self, request: httpx2.Request) -> bytes:
+        body = _bytes_at_hand(request)
+        if body is not None:
+            return body
+        gathered = _Bounded(self._options.spool)
+        stream = request.stream
+        if not isinstance(stream, httpx2.SyncByteStream):
+            raise Unsignable("the body is an async iterator; a synchronous client takes bytes or a plain iterator")
+        pieces: Iterator[bytes] = iter(stream)
+        for piece in pieces:
+            if not gathered.add(piece):
+                stream.close()
+                raise BodyTooLarge(self._options.spool)
+        return _replayable(request, gathered.content)
+
+    def _read(self, response: httpx2.Response, headers: HeaderList, call: Call) -> Answer:
+        gathered = _Bounded(MAX_CHALLENGE)
+        try:
+            for piece in response.iter_bytes():
+                if not gathered.add(piece):
+                    if response.status_code == 202:
+                        raise _too_long(call)
+                    break
+        finally:
+            response.close()
+        return Answer(response.status_code, headers, gathered.content)
+
+    def close(self) -> None:
+        """Close the connections of this client, and the agent's own where nobody else uses them."""
+        self._inner.close()
+        if self._entered:
+            self._entered = False
+            wait_for(self._standing.exchange.leave, self)
+
+
+def async_client(standing: Standing, options: Options, **settings: Any) -> httpx2.AsyncClient:
+    """A client that signs; `settings` are those of `httpx2.AsyncClient` that do not choose another way out."""
+    inner = standing.exchange.egress.async_transport(guarded=False)
+    transport = AsyncTransport(standing, options, inner)
+    return httpx2.AsyncClient(transport=transport, trust_env=False, **_checked(settings))
+
+
+def sync_client(standing: Standing, options: Options, **settings: Any) -> httpx2.Client:
+    """The same, synchronous."""
+    inner = standing.exchange.egress.sync_transport(guarded=False)
+    transport = SyncTransport(standing, options, inner)
+    return httpx2.Client(transport=transport, trust_env=False, **_checked(settings))
+
+
+_WAYS_OUT: Final = frozenset(
+    {"transport", "mounts", "proxy", "verify", "cert", "trust_env", "http1", "http2", "limits"}
+)
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings`, unless one would let a request leave past the signing transport. Raises `TypeError`."""
+    refused = sorted(_WAYS_OUT & settings.keys())
+    if refused:
+        raise TypeError(
+            f"{', '.join(refused)} cannot be chosen here, since every request leaves signed; "
+            "names, certificates and a proxy belong into the agent's egress"
+        )
+    return settings

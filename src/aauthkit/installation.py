@@ -1,0 +1,163 @@
+"""A provider and a person server of one's own, on one machine, in one folder.
+
+The folder holds everything they need and know: which origins they are, their keys, their databases, their logs, and the
+agents enrolled from here. `aauthkit up` and the demonstration run one; a deployment runs each server by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+from .discovery import Discovery
+from .egress import Egress, Http
+from .keys import KeyFile, write_private
+from .person import PersonServer
+from .person.server import Shown
+from .protocol.identifiers import InvalidIdentifier, LoopbackProfile
+from .protocol.jose import JoseError, parse_json
+from .provider import AgentProvider
+from .running import Listen
+from .store import Database, open_database
+from .supervision import Supervisor, free_port
+from .trust import ANY, Trust
+
+PROVIDER_PORT: Final = 8701
+PERSON_PORT: Final = 8702
+API_ORIGIN: Final = "http://api.localhost:8700"
+"""Listed from the start, so that one's first own API finds the profile ready."""
+
+
+class InstallationError(Exception):
+    """An installation that is not there or cannot be used; the message says what to do."""
+
+
+def port_of(origin: str) -> int:
+    """The port of a loopback origin."""
+    return int(origin.rpartition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What is in the folder `root`: the two servers' identifiers, and the origins of the APIs they know of."""
+
+    root: Path
+    provider: str
+    person: str
+    resources: tuple[str, ...] = ()
+
+    @classmethod
+    def create(cls, root: Path, *, resources: Iterable[str] = (API_ORIGIN,)) -> Self:
+        """A new installation, on ports that are free now. Raises `InstallationError` where there is one already."""
+        made = cls(
+            root,
+            f"http://provider.localhost:{free_port(PROVIDER_PORT)}",
+            f"http://person.localhost:{free_port(PERSON_PORT)}",
+            tuple(resources),
+        )
+        try:
+            write_private(root / "installation.json", made._document(), exclusive=True)
+        except FileExistsError as error:
+            raise InstallationError(f"there is an installation in {root} already") from error
+        made._write_egress()
+        return made
+
+    @classmethod
+    def load(cls, root: Path) -> Self:
+        """The installation in `root`. Raises `InstallationError`."""
+        try:
+            document = parse_json((root / "installation.json").read_bytes())
+            return cls(root, document["provider"], document["person"], tuple(document["resources"]))
+        except FileNotFoundError as error:
+            raise InstallationError(f"there is no installation in {root}: run `aauthkit up` first") from error
+        except (JoseError, KeyError, TypeError) as error:
+            raise InstallationError(f"{root / 'installation.json'} is damaged: {error}") from error
+
+    @classmethod
+    def load_or_create(cls, root: Path, *, resources: Iterable[str] = (API_ORIGIN,)) -> Self:
+        """The installation in `root`, made where there is none."""
+        if (root / "installation.json").exists():
+            return cls.load(root)
+        return cls.create(root, resources=resources)
+
+    def admitting(self, origins: Iterable[str]) -> Self:
+        """The same installation with these API origins listed as well. Raises `InstallationError`."""
+        wanted = dict.fromkeys((*self.resources, *origins))
+        changed = replace(self, resources=tuple(wanted))
+        try:
+            changed.loopback  # noqa: B018 - the check is in the making
+        except InvalidIdentifier as error:
+            raise InstallationError(str(error)) from error
+        if changed != self:
+            write_private(self.root / "installation.json", changed._document())
+        changed._write_egress()
+        return changed
+
+    def _document(self) -> bytes:
+        members = {"provider": self.provider, "person": self.person, "resources": list(self.resources)}
+        return json.dumps(members, indent=1).encode()
+
+    def _write_egress(self) -> None:
+        origins = [self.provider, self.person, *self.resources]
+        write_private(self.egress_file, json.dumps({"loopback": origins}, indent=1).encode())
+
+    @property
+    def egress_file(self) -> Path:
+        """The profile's own file, which `AAUTHKIT_EGRESS` names to every process that takes part."""
+        return self.root / "egress.json"
+
+    @property
+    def loopback(self) -> LoopbackProfile:
+        """The origins of this installation."""
+        return LoopbackProfile(frozenset((self.provider, self.person, *self.resources)))
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to take part."""
+        return {"AAUTHKIT_HOME": str(self.root), "AAUTHKIT_EGRESS": str(self.egress_file)}
+
+    async def database(self, name: str) -> Database:
+        """The database of `provider` or `person`."""
+        return await open_database(self.root / f"{name}.db")
+
+    def provider_server(self, database: Database) -> AgentProvider:
+        """The agent provider; its agents may name this installation's person server."""
+        return AgentProvider(
+            self.provider,
+            keys=KeyFile(self.root / "keys" / "provider.jwks"),
+            database=database,
+            person_servers=frozenset({self.person}),
+            loopback=self.loopback,
+            name="Agents on this machine",
+            localhost_callback_allowed=True,
+        )
+
+    def person_server(self, database: Database) -> PersonServer:
+        """The person server, for this installation's agents at any resource."""
+        egress = Egress.from_file(self.egress_file)
+        return PersonServer(
+            self.person,
+            keys=KeyFile(self.root / "keys" / "person.jwks"),
+            database=database,
+            discovery=Discovery(Http(egress)),
+            trust=Trust(agent_providers=frozenset({self.provider}), resources=ANY),
+            loopback=self.loopback,
+            shown=Shown(name="Your person server"),
+        )
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Start both servers as processes of `supervisor`."""
+        for name, origin in (("provider", self.provider), ("person", self.person)):
+            supervisor.start(name, serve_arguments(name), port=port_of(origin), environment=self.environment())
+
+
+def serve_arguments(name: str) -> Sequence[str]:
+    """The command line of a server that ends with its parent."""
+    return ("aauthkit", name, "serve", "--watch-parent")
+
+
+def listen_of(origin: str) -> Listen:
+    """Where the server of a loopback origin listens."""
+    return Listen("127.0.0.1", port_of(origin))

@@ -1,0 +1,132 @@
+"""A person's decision and all it changes, in one transaction (draft-11 §13.13, §13.14).
+
+Decided once; by the agent's own person, or by the person whose browser came with the code; with what was shown kept as
+evidence. The first approval makes the person the agent's, and nobody else after that.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ..deferred import Deferred
+from ..protocol.jose import b64url_encode
+from ..protocol.problems import Problem
+from ..store import Database, Transaction
+from . import records
+from .asked import Asked
+from .consent import Memory, Standing, revise
+from .questions import Question, Questions
+
+Verdict = Literal["approved", "denied", "left"]
+"""What a person does with a question: allow it in whole or part, refuse it, or end it without an answer."""
+OUTCOMES: Final[dict[Verdict, dict[str, str]]] = {
+    "approved": {"verdict": "approved"},
+    "denied": {"error": "denied"},
+    "left": {"error": "abandoned"},
+}
+"""What the pending request keeps of each; the error is the one the agent reads (draft-11 §11.9.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Who decides: an account, in the browser session with this handle."""
+
+    person: str
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What they chose. `granted` is a part of what was asked, and empty unless approved."""
+
+    verdict: Verdict
+    granted: frozenset[str] = frozenset()
+    memory: Memory = "once"
+
+
+def may_see(question: Question, browser: str, person: str | None) -> bool:
+    """Whether a question is this browser's business: it came with the code, or its person is whose agent asks.
+
+    An agent that has a person shows nothing to anybody else, whatever code they came with (§13.14).
+    """
+    if question.person is not None and person is not None:
+        return question.person == person
+    return question.browser == browser
+
+
+class Deciding:
+    """Makes decisions stick, for one person server."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        deferred: Deferred,
+        questions: Questions,
+        clock: Callable[[], float] = time.time,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._database = database
+        self._deferred = deferred
+        self._questions = questions
+        self._clock = clock
+        self._random = random_bytes
+
+    async def decide(self, page: str, decider: Decider, choice: Choice) -> None:
+        """Settle the question of a page, once. Raises `Problem`: 404 where it is not theirs, 410 where it is over."""
+        now = int(self._clock())
+        async with self._database.transaction() as tx:
+            question = await self._questions.find(tx, page, now, self._database.for_update)
+            if question is None or not may_see(question, decider.browser, decider.person):
+                raise Problem("not_found")
+            if question.state != "open" or question.asked is None:
+                raise Problem("gone", "this request was decided already, or is over")
+            asked = question.asked
+            known = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
+            if choice.verdict == "approved":
+                bound = await records.bind_agent(tx, asked.agent_iss, asked.agent_sub, decider.person, now)
+                await self._questions.belong_to(tx, asked.agent_iss, asked.agent_sub, bound)
+            else:
+                bound = known or decider.person
+            if bound != decider.person:
+                raise Problem("not_found")
+            pending = await self._deferred.decide(tx, question.pending, OUTCOMES[choice.verdict])
+            await self._note(tx, asked, decider, choice, now, new_agent=known is None)
+            await self._questions.settle(tx, question, decider.person, _verdict(asked, choice, now))
+        await self._deferred.wake(pending)
+
+    async def _note(
+        self, tx: Transaction, asked: Asked, decider: Decider, choice: Choice, now: int, *, new_agent: bool
+    ) -> None:
+        """Put the decision on record, and change what it replaces."""
+        place = asked.place(decider.person)
+        if choice.verdict != "left":
+            standing = await records.standing(tx, place, self._database.for_update)
+            await records.close(tx, [one.id for one in standing if one.is_over(now)], now)
+            held = [one for one in standing if not one.is_over(now)]
+            await records.revise(tx, revise(held, asked.scope, choice.granted), now)
+        decision = Standing(
+            id=b64url_encode(self._random(16)),
+            asked=asked.scope,
+            granted=choice.granted,
+            memory=choice.memory,
+            decided=now,
+        )
+        shown = {**asked.kept(), "verdict": choice.verdict, "new_agent": new_agent}
+        over = None if choice.verdict == "approved" else now
+        await records.note_decision(tx, place, decision, by=decider.browser, shown=shown, over=over)
+
+
+def _verdict(asked: Asked, choice: Choice, now: int) -> dict[str, Any]:
+    """What a page still says after the request is over."""
+    return {
+        "verdict": choice.verdict,
+        "granted": sorted(choice.granted),
+        "memory": choice.memory,
+        "at": now,
+        "asked": asked.kept(),
+    }

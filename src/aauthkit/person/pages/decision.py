@@ -1,0 +1,192 @@
+"""The decision: who wants what, in two voices, and three answers; then what came of it (draft-11 §7.4, §13.13)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...accounts import Account, Session
+from ...protocol.identifiers import origin_of, parse_agent_identifier
+from ...protocol.messages import Answer
+from ...protocol.problems import Problem
+from ...serving import Request
+from .. import records
+from ..asked import Asked
+from ..callbacks import CallbackError, with_error
+from ..consent import Memory
+from ..deciding import Choice, Decider, Deciding, Verdict, may_see
+from ..questions import Question
+from .desk import BEATING, Desk, as_page
+from .signing import to_sign_in
+from .visit import Visit, visit_to
+
+MEMORIES: Final[tuple[Memory, ...]] = ("once", "today", "kept")
+VERDICTS: Final[tuple[Verdict, ...]] = ("approved", "denied", "left")
+_ERRORS: Final[dict[Verdict, CallbackError | None]] = {
+    "approved": None,
+    "denied": "access_denied",
+    "left": "user_abandoned",
+}
+NOTHING_TICKED: Final = "Nothing is ticked. Tick what you allow, or choose Deny."
+REFRESH: Final = 5
+"""Seconds after which a page that waits for news loads anew where there is no script."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One thing asked for: the resource's words for it, and whether it was allowed before."""
+
+    value: str
+    words: str
+    before: bool
+
+
+class Decision:
+    """/decide/{page}."""
+
+    def __init__(self, desk: Desk, deciding: Deciding) -> None:
+        self.desk = desk
+        self._deciding = deciding
+
+    @as_page
+    async def look(self, request: Request, page: str) -> Answer:
+        """GET: the question, or what became of it."""
+        session = await self.desk.accounts.session(request)
+        if session.account is None:
+            return await self._send_to_sign_in(session, page)
+        question = await self._question(session, session.account, page)
+        if question.state == "open" and question.asked is not None:
+            return await self._ask(session, session.account, question, question.asked)
+        return await self._tell(session, session.account, question)
+
+    @as_page
+    async def decide(self, request: Request, page: str) -> Answer:
+        """POST: the person's answer; the first one stands (F82)."""
+        session = await self.desk.accounts.session(request)
+        form = await request.read_form_lists()
+        self.desk.accounts.check_post(request, session, form)
+        if session.account is None:
+            return await self._send_to_sign_in(session, page)
+        question = await self._question(session, session.account, page)
+        if question.state != "open" or question.asked is None:
+            return await self._too_late(session, session.account, question, page)
+        choice = read_choice(form, question.asked)
+        if choice.verdict == "approved" and not choice.granted:
+            return await self._ask(session, session.account, question, question.asked, error=NOTHING_TICKED)
+        try:
+            await self._deciding.decide(page, Decider(session.account.id, session.handle), choice)
+        except Problem as refusal:
+            if refusal.code != "gone":
+                raise
+            question = await self._question(session, session.account, page)
+            return await self._too_late(session, session.account, question, page)
+        await self.desk.accounts.keep_alive(session, BEATING)
+        callback = visit_to(session, page).callback
+        if callback is not None:
+            return self._back_to_agent(callback, _ERRORS[choice.verdict])
+        return self.desk.go(f"/decide/{page}", session)
+
+    async def _send_to_sign_in(self, session: Session, page: str) -> Answer:
+        """Only who came with the code, or whose home page it stood on, gets further than the form."""
+        if await self.desk.questions.find(self.desk.database, page, self.desk.now) is None:
+            raise Problem("not_found")
+        return await to_sign_in(self.desk, session, f"/decide/{page}")
+
+    async def _question(self, session: Session, account: Account, page: str) -> Question:
+        question = await self.desk.questions.find(self.desk.database, page, self.desk.now)
+        if question is None or not may_see(question, session.handle, account.id):
+            raise Problem("not_found")
+        return question
+
+    async def _ask(
+        self, session: Session, account: Account, question: Question, asked: Asked, error: str | None = None
+    ) -> Answer:
+        visit = visit_to(session, question.page)
+        standing = await records.standing(self.desk.database, asked.place(account.id))
+        before = {value for one in standing if not one.is_over(self.desk.now) for value in one.granted}
+        scopes = [Scope(value, words, value in before) for value, words in asked.described.scopes.items()]
+        return await self.desk.show(
+            "decision.html",
+            session,
+            status=200 if error is None else 400,
+            form_origins=_form_origins(visit),
+            question=question,
+            code=visit.code if question.browser == session.handle else None,
+            scopes=scopes,
+            new_agent=question.person is None,
+            new_place=not await records.knows_place(self.desk.database, account.id, asked.resource),
+            error=error,
+            **names_of(asked),
+        )
+
+    async def _tell(self, session: Session, account: Account, question: Question, *, again: bool = False) -> Answer:
+        """What became of a question, and what waits next."""
+        verdict = question.verdict
+        asked = Asked.read(verdict["asked"]) if verdict is not None else None
+        waiting = await self.desk.questions.waiting_for(self.desk.database, account.id, self.desk.now)
+        return await self.desk.show(
+            "decided.html",
+            session,
+            status=410 if again else 200,
+            open_for=BEATING,
+            refresh=REFRESH,
+            question=question,
+            verdict=verdict,
+            again=again,
+            waiting=[waiting_line(one) for one in waiting],
+            callback=visit_to(session, question.page).callback,
+            **(names_of(asked) if asked is not None else {}),
+        )
+
+    async def _too_late(self, session: Session, account: Account, question: Question, page: str) -> Answer:
+        """A second answer, or one that came after the end: refused, and said so."""
+        callback = visit_to(session, page).callback
+        if question.state == "expired" and callback is not None:
+            return self._back_to_agent(callback, "interaction_expired")
+        return await self._tell(session, account, question, again=True)
+
+    def _back_to_agent(self, callback: str, error: CallbackError | None) -> Answer:
+        """To the callback that was checked when the browser came with it (draft-11 §7.3, §7.3.1)."""
+        headers = (("cache-control", "no-store"), ("referrer-policy", "no-referrer"))
+        return Answer(303, (("location", with_error(callback, error)), *headers))
+
+
+def _form_origins(visit: Visit) -> tuple[str, ...]:
+    return (origin_of(visit.callback),) if visit.callback is not None else ()
+
+
+def read_choice(form: dict[str, list[str]], asked: Asked) -> Choice:
+    """The person's answer. Raises `Problem` where the form says something that the page did not offer."""
+    verdict, memory = form.get("verdict", []), form.get("memory", ["once"])
+    if len(verdict) != 1 or verdict[0] not in VERDICTS or len(memory) != 1 or memory[0] not in MEMORIES:
+        raise Problem("invalid_request", "the form holds an answer that the page does not offer")
+    chosen, remembered = verdict[0], memory[0]
+    if chosen != "approved":
+        return Choice(chosen)
+    if asked.kind == "identity":
+        return Choice(chosen, asked.scope, remembered)
+    granted = frozenset(form.get("scope", []))
+    if not granted <= asked.scope:
+        raise Problem("invalid_request", "the form allows something that was not asked for")
+    return Choice(chosen, granted, remembered)
+
+
+def agent_name(agent_sub: str) -> str:
+    """What a person calls an agent: the part of its identifier before the provider's domain."""
+    return parse_agent_identifier(agent_sub).local
+
+
+def names_of(asked: Asked) -> dict[str, Any]:
+    """Who asks, and where, as every page names them."""
+    return {
+        "asked": asked,
+        "agent": agent_name(asked.agent_sub),
+        "place": asked.described.name or asked.resource,
+        "provider": asked.provider_name or asked.agent_iss,
+    }
+
+
+def waiting_line(question: Question) -> dict[str, Any]:
+    """A question as one line of a list."""
+    assert question.asked is not None
+    return {"question": question, **names_of(question.asked)}

@@ -1,0 +1,47 @@
+"""The paths of a person server: four for agents, two for everybody, the rest for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..protocol.metadata import WELL_KNOWN
+from ..protocol.tokens import PERSON_DWK
+from ..serving import Route, Routes
+from ..web import static_routes
+from .pages.arrival import Arrival
+from .pages.decision import Decision
+from .pages.desk import ALIVE_PATH
+from .pages.home import Home
+from .pages.signing import Signing
+
+if TYPE_CHECKING:
+    from .server import PersonServer
+
+
+def routes(server: PersonServer, *, arrival: Arrival, decision: Decision, home: Home, signing: Signing) -> Routes:
+    """Every path and what answers there."""
+    return Routes(
+        Route("GET", f"{WELL_KNOWN}{PERSON_DWK}", server.metadata),
+        Route("GET", f"{WELL_KNOWN}jwks.json", server.jwks),
+        # Agents (draft-11 §7)
+        Route("POST", "/person", server.person_token),
+        Route("POST", "/token", server.auth_token),
+        Route("GET", "/pending/{pending}", server.poll),
+        Route("POST", "/pending/{pending}", server.act),
+        Route("DELETE", "/pending/{pending}", server.cancel),
+        # People
+        Route("GET", "/", home.look),
+        Route("GET", "/allowed", home.allowed),
+        Route("POST", "/allowed/{decision}", home.take_back),
+        Route("GET", "/interaction/{page}", arrival.look),
+        Route("POST", "/interaction/{page}", arrival.enter),
+        Route("GET", "/decide/{page}", decision.look),
+        Route("POST", "/decide/{page}", decision.decide),
+        Route("GET", "/signin", signing.sign_in_page),
+        Route("POST", "/signin", signing.sign_in),
+        Route("GET", "/signup", signing.sign_up_page),
+        Route("POST", "/signup", signing.sign_up),
+        Route("POST", "/signout", signing.sign_out),
+        Route("POST", ALIVE_PATH, signing.alive),
+        *static_routes(),
+    )
