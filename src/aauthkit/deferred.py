@@ -1,18 +1,19 @@
 """202 and what follows, once for every server: pending URL, polls, codes, the end (draft-11 §11.8, §11.6.3.1, §13.2).
 
 A pending request belongs to whoever it was given to and is 404 to everybody else. It is *open* until its server
-decides it, *decided* until the next poll fetches the answer, then *ended*: 410 from there on. What is decided and the answer that
-says so commit together, so a crash in between loses neither.
+decides it, *decided* until the next poll fetches the answer, then *ended*: 410 from there on. The decision commits with
+its effects, and the answer with the end, so that a crash at any moment loses neither.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from .protocol.headers import Requirement, parse_wait
@@ -21,7 +22,9 @@ from .protocol.jose import b64url_encode
 from .protocol.messages import Answer, json_answer
 from .protocol.problems import Problem
 from .serving import Request
-from .store import Database, Migration, Row, Transaction
+from .store import Database, Migration, Row, StoreError, Subscription, Transaction
+
+log = logging.getLogger("aauthkit.deferred")
 
 State = Literal["open", "decided", "ended"]
 
@@ -33,7 +36,12 @@ RETRY_AFTER: Final = 2
 """Seconds between polls of an agent that does not wait; one that waits may come back at once."""
 KEPT_AFTER_END: Final = 24 * 3600
 """Seconds an ended record is kept, so that it answers 410 rather than 404."""
-MAX_TOLD: Final = 10_000
+LOOK_AGAIN: Final = 5.0
+"""Seconds after which a held poll looks at its record without having been woken."""
+POLLS_AT_ONCE: Final = 20
+"""Polls of one open request that may come close together; after that one a second, and 429 for the rest."""
+MAX_KNOWN: Final = 10_000
+"""Pending requests whose polls one process remembers."""
 CHANNEL: Final = "pending"
 
 MIGRATIONS: Final = (
@@ -110,12 +118,36 @@ class Waiting:
     retry_after: int = RETRY_AFTER
 
 
+def _come_back(waiting: Waiting) -> Waiting:
+    """What is told to an agent whose polls are held: it need not pause in between (draft-11 §11.8.2)."""
+    return replace(waiting, retry_after=0) if waiting.retry_after == RETRY_AFTER else waiting
+
+
+async def _woken(subscription: Subscription, pending_id: str, seconds: float) -> None:
+    """Return when something happened to this request or may have, or after `seconds`."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
+    while (remaining := until - clock()) > 0:
+        heard = await subscription.wait(remaining)
+        if not heard or pending_id in heard or "" in heard:
+            return
+
+
 def _news(waiting: Waiting) -> str:
     """What an agent must act on, as one string; empty where it has only to wait."""
     requirement = waiting.requirement
     if requirement is None or requirement.value == "approval":
         return ""
     return requirement.header()[1] + json.dumps(waiting.body)
+
+
+@dataclass(slots=True)
+class _Polls:
+    """What this process remembers of the polls of one request: what was told last, and how fast they come."""
+
+    told: str = ""
+    level: float = 0.0
+    at: float = 0.0
 
 
 Describe = Callable[[PendingRequest], Awaitable[Waiting]]
@@ -147,7 +179,7 @@ class Deferred:
         self._random = random_bytes
         self._choose = choose
         self._max_held = max_held
-        self._told: dict[str, str] = {}
+        self._polls: dict[str, _Polls] = {}
 
     def url(self, pending: PendingRequest) -> str:
         """The pending URL, on this server's own origin."""
@@ -211,15 +243,21 @@ class Deferred:
         """Every open request that has not expired, oldest first; of one `kind` if given."""
         rows = await tx.fetch_all(
             """SELECT * FROM pending WHERE server = :server AND state = 'open' AND expires > :now
+                                           AND (CAST(:kind AS TEXT) IS NULL OR kind = :kind)
                ORDER BY created, id""",
             server=self.server,
             now=int(self._clock()),
+            kind=kind,
         )
-        return [_read(row) for row in rows if kind is None or row["kind"] == kind]
+        return [_read(row) for row in rows]
 
     async def update(self, tx: Transaction, pending: PendingRequest, data: Mapping[str, Any]) -> None:
-        """Replace what is on record about an open request."""
-        await tx.execute("UPDATE pending SET data = :data WHERE id = :id", data=json.dumps(data), id=pending.id)
+        """Replace what is on record about a request that has not ended."""
+        await tx.execute(
+            "UPDATE pending SET data = :data WHERE id = :id AND state <> 'ended'",
+            data=json.dumps(data),
+            id=pending.id,
+        )
 
     async def decide(self, tx: Transaction, pending_id: str, outcome: Mapping[str, Any]) -> PendingRequest:
         """Settle an open request, once: the first decision stands. Raises `Problem` 410 for any other (F82)."""
@@ -238,20 +276,28 @@ class Deferred:
     async def end(self, tx: Transaction, pending: PendingRequest, ended_as: str) -> None:
         """Close a request for good; its pending URL answers 410 from now on."""
         await tx.execute(
-            "UPDATE pending SET state = 'ended', ended_as = :ended_as, data = '{}', outcome = NULL WHERE id = :id",
+            """UPDATE pending SET state = 'ended', ended_as = :ended_as, data = '{}', outcome = NULL
+               WHERE id = :id AND state <> 'ended'""",
             ended_as=ended_as,
             id=pending.id,
         )
 
     async def wake(self, pending: PendingRequest) -> None:
-        """Tell whoever polls, in this process or another, that something changed. Call after the commit."""
-        await self._db.notify(CHANNEL, pending.id)
+        """Tell whoever polls, in this process or another, that something changed. Call after the commit.
+
+        Never fails: what was committed stands, and a poll that was not woken looks again by itself.
+        """
+        try:
+            await self._db.notify(CHANNEL, pending.id)
+        except StoreError as error:
+            log.warning("a held poll was not woken: %s", error)
 
     async def use_code(self, page: str, code: str, *, then: Arrive | None = None) -> PendingRequest:
         """Consume the code at its page (draft-11 §11.6.3.1). Raises `Problem` `invalid_code`, `expired` or `not_found`.
 
-        A wrong code counts; the fifth ends the request, and the agent reads `invalid_code`. Who came with a good one is
-        put on record by `then`, in the same transaction.
+        A wrong code counts; the fifth ends the request, and the agent reads `invalid_code`. The right one come again is
+        no guess: it is refused and does not count. Who came with a good one is put on record by `then`, in the same
+        transaction.
         """
         ended = False
         async with self._db.transaction() as tx:
@@ -263,26 +309,33 @@ class Deferred:
             if row is None:
                 raise Problem("not_found", "there is no such page")
             pending = _read(row)
+            if pending.ended_as == "expired" or (pending.state == "open" and pending.expires <= self._clock()):
+                raise Problem("expired", "this request has timed out")
             if pending.state != "open":
                 raise Problem("invalid_code", "this request has ended")
-            if pending.expires <= self._clock():
-                raise Problem("expired", "this request has timed out")
-            good = not pending.code_used and same_code(code, pending.code)
+            right = same_code(code, pending.code)
+            good = right and not pending.code_used
             if good:
                 await tx.execute("UPDATE pending SET code_used = 1 WHERE id = :id", id=pending.id)
+                pending = replace(pending, code_used=True)
                 if then is not None:
                     await then(pending, tx)
-            else:
-                tries = pending.code_tries + 1
-                await tx.execute("UPDATE pending SET code_tries = :tries WHERE id = :id", tries=tries, id=pending.id)
-                ended = tries >= MAX_CODE_TRIES
-                if ended:
-                    await self.decide(tx, pending.id, {"error": "invalid_code"})
+            elif not right:
+                ended = await self._count_wrong_code(tx, pending)
         if ended:
             await self.wake(pending)
         if not good:
             raise Problem("invalid_code", "the code is not known, or was used already")
         return pending
+
+    async def _count_wrong_code(self, tx: Transaction, pending: PendingRequest) -> bool:
+        """Whether this one was too many: then the request has failed for good."""
+        tries = pending.code_tries + 1
+        await tx.execute("UPDATE pending SET code_tries = :tries WHERE id = :id", tries=tries, id=pending.id)
+        if tries < MAX_CODE_TRIES:
+            return False
+        await self.decide(tx, pending.id, {"error": "invalid_code"})
+        return True
 
     async def renew_code(self, tx: Transaction, pending: PendingRequest) -> PendingRequest:
         """A fresh code for an open request whose last one was used up by a page that is gone."""
@@ -303,14 +356,26 @@ class Deferred:
             headers.append(waiting.requirement.header())
         return json_answer(202, {"status": waiting.status, **waiting.body}, *headers)
 
+    def _polls_of(self, pending_id: str) -> _Polls:
+        """What is remembered of a request's polls; forgetting it costs one early answer."""
+        if pending_id not in self._polls and len(self._polls) >= MAX_KNOWN:
+            self._polls.clear()
+        return self._polls.setdefault(pending_id, _Polls(at=self._clock()))
+
     def _tell(self, pending: PendingRequest, waiting: Waiting) -> None:
-        """Remember what the agent was told last; forgetting it costs one early answer."""
-        if len(self._told) >= MAX_TOLD:
-            self._told.clear()
-        self._told[pending.id] = _news(waiting)
+        self._polls_of(pending.id).told = _news(waiting)
 
     def _is_news(self, pending: PendingRequest, waiting: Waiting) -> bool:
-        return bool(_news(waiting)) and self._told.get(pending.id) != _news(waiting)
+        return bool(_news(waiting)) and self._polls_of(pending.id).told != _news(waiting)
+
+    def _check_pace(self, pending: PendingRequest) -> None:
+        """Return if the polls of an open request keep a pace; raise 429 otherwise (draft-11 §11.9.4 `slow_down`)."""
+        polls, now = self._polls_of(pending.id), self._clock()
+        polls.level = max(0.0, polls.level - max(0.0, now - polls.at))
+        polls.at = now
+        if polls.level + 1 > POLLS_AT_ONCE:
+            raise Problem("slow_down", "poll at Retry-After, or let the server hold the poll", retry_after=RETRY_AFTER)
+        polls.level += 1
 
     async def answer_poll(
         self, request: Request, pending_id: str, owner: str, *, describe: Describe, resolve: Resolve
@@ -319,19 +384,30 @@ class Deferred:
 
         404 for anybody else, and for an identifier that never was; 408 once after the time is up; 410 after the end.
         """
-        held_until = asyncio.get_running_loop().time() + min(parse_wait(request.values("prefer")), self._max_held)
+        answer = await self._poll_once(pending_id, owner, resolve)
+        if isinstance(answer, Answer):
+            return answer
+        self._check_pace(answer)
+        seconds = min(parse_wait(request.values("prefer")), self._max_held)
+        if seconds <= 0:
+            return self.pending_answer(answer, await describe(answer))
+        return await self._hold(pending_id, owner, seconds, describe, resolve)
+
+    async def _hold(self, pending_id: str, owner: str, seconds: float, describe: Describe, resolve: Resolve) -> Answer:
+        """The answer to a poll once it is decided, once there is news, or after `seconds`."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
         async with self._db.subscribe(CHANNEL) as subscription:
             while True:
                 answer = await self._poll_once(pending_id, owner, resolve)
                 if isinstance(answer, Answer):
                     return answer
-                remaining = held_until - asyncio.get_running_loop().time()
-                if remaining <= 0:
-                    return self.pending_answer(answer, await describe(answer))
                 waiting = await describe(answer)
-                if self._is_news(answer, waiting):
-                    return self.pending_answer(answer, waiting)  # what the agent must act on is not held back
-                await subscription.wait(min(remaining, 5.0))
+                remaining = until - clock()
+                # What the agent must act on is not held back.
+                if remaining <= 0 or self._is_news(answer, waiting):
+                    return self.pending_answer(answer, _come_back(waiting))
+                await _woken(subscription, pending_id, min(remaining, LOOK_AGAIN))
 
     async def _poll_once(self, pending_id: str, owner: str, resolve: Resolve) -> Answer | PendingRequest:
         pending = await self.find(self._db, pending_id)

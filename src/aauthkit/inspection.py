@@ -16,10 +16,10 @@ from .discovery import Discovery, DiscoveryFailed
 from .protocol import headers as fields
 from .protocol.httpsig import BASE_COMPONENTS, SignatureSyntaxError, parse_signature_input, parse_signatures
 from .protocol.identifiers import NO_LOOPBACK, LoopbackProfile, is_server_identifier
-from .protocol.jose import BadSignature, JoseError, Jwt, KeyRejected, key_from_jwks, parse_json
+from .protocol.jose import BadSignature, JoseError, Jwt, KeyRejected, parse_json, parse_jwk
 from .protocol.metadata import MetadataError, read_metadata
 from .protocol.problems import SIGNATURE_ERRORS, SignatureFailure
-from .protocol.signature_key import JKT_TYP, parse_signature_key, verify_delegation
+from .protocol.signature_key import JKT_TYP, JwksUriKey, parse_signature_key, read_member, verify_delegation
 from .protocol.structured import FieldError, parse_dictionary, parse_list
 from .protocol.tokens import (
     ACCESS_DWK,
@@ -70,30 +70,33 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     inside: list[Report] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.title = plain(self.title)
+
     def fact(self, name: str, value: object) -> None:
         """Add a fact, unless it is absent."""
         if value is not None and value != "":
-            self.facts.append((name, str(value)))
+            self.facts.append((plain(name), plain(str(value))))
 
     def good(self, text: str) -> None:
         """Add a check that passed."""
-        self.checks.append(Check(True, text))
+        self.checks.append(Check(True, plain(text)))
 
     def bad(self, text: str) -> None:
         """Add a check that failed."""
-        self.checks.append(Check(False, text))
+        self.checks.append(Check(False, plain(text)))
 
     def open(self, text: str) -> None:
         """Add a check that could not be made."""
-        self.checks.append(Check(None, text))
+        self.checks.append(Check(None, plain(text)))
 
     @property
     def verdict(self) -> bool | None:
-        """`False` if anything failed, `True` if everything passed, `None` if something is open."""
+        """`False` if anything failed, `True` if everything passed, `None` if something is open or nothing was checked."""
         found = [check.ok for check in self.checks] + [report.verdict for report in self.inside]
         if False in found:
             return False
-        return None if None in found else True
+        return None if None in found or not found else True
 
     def as_json(self) -> dict[str, Any]:
         """The report for a program."""
@@ -105,6 +108,11 @@ class Report:
             "checks": [{"ok": check.ok, "text": check.text} for check in self.checks],
             "inside": [report.as_json() for report in self.inside],
         }
+
+
+def plain(text: str) -> str:
+    """A stranger's text with what a terminal would obey, or a reader not see, written out as `\\x1b` and the like."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 
 class Inspector:
@@ -176,8 +184,6 @@ class Inspector:
         cnf = jwt.claims.get("cnf")
         jwk = cnf.get("jwk") if isinstance(cnf, Mapping) else None
         if isinstance(jwk, Mapping):
-            from .protocol.jose import parse_jwk
-
             try:
                 key = parse_jwk(jwk)
                 report.fact("bound to key", f"{key.alg} {key.thumbprint}")
@@ -275,10 +281,20 @@ class Inspector:
         for label, member in members.items():
             report.fact(label, f"scheme {member.scheme}")
             token = member.params.get("jwt")
-            if isinstance(token, str):
-                report.inside.append(await self.token(token))
             for name in ("id", "dwk", "kid", "kty", "crv", "alg"):
                 report.fact(f"{label} {name}", member.params.get(name))
+            if isinstance(token, str):
+                report.inside.append(await self.token(token))
+                continue
+            try:
+                presented = read_member(member)
+            except SignatureFailure as error:
+                report.bad(f"{label}: {error.detail} ({error.code})")
+                continue
+            if isinstance(presented, JwksUriKey) and not is_server_identifier(presented.id, self._loopback):
+                report.bad(f"{label}: id is not a server identifier (§11.1.1)")
+            else:
+                report.good(f"{label}: what {member.scheme} needs is there and in form")
         return report
 
     async def _requirement(self, value: str) -> Report:
@@ -318,6 +334,16 @@ class Inspector:
         (report.good if row else report.bad)("a registered code" if row else "not a registered code")
         return report
 
+    async def _session(self, value: str) -> Report:
+        report = Report("header", "a session token, opaque to all but the resource that made it (§6.3)")
+        try:
+            token = fields.parse_session_token([value.removeprefix("AAuth ")])
+            report.fact("token", f"{len(token or '')} characters")
+            report.good("it is one token68")
+        except fields.HeaderError as error:
+            report.bad(str(error))
+        return report
+
     async def _dictionary(self, value: str) -> Report:
         report = Report("header", "a Dictionary (RFC 9651 §3.2)")
         try:
@@ -343,6 +369,8 @@ class Inspector:
         "signature-key": _signature_key,
         "aauth-requirement": _requirement,
         "signature-error": _signature_error,
+        "aauth-access": _session,
+        "authorization": _session,
         "content-digest": _dictionary,
         "accept-signature-scheme": _list,
         "accept-signature-alg": _list,
@@ -352,17 +380,21 @@ class Inspector:
     # --- documents ---------------------------------------------------------------------------------------------
 
     def _document(self, text: str) -> Report:
-        report = Report("document", "a JSON document")
         try:
             document = parse_json(text)
         except JoseError as error:
+            report = Report("document", "a JSON document")
             report.bad(str(error))
             return report
         if "keys" in document:
             return self._jwks(document)
-        dwk = _likely(document)
+        if "kty" in document:
+            return self._jwks({"keys": [document]})
+        return self._metadata(document, _likely(document))
+
+    def _metadata(self, document: Mapping[str, Any], dwk: str) -> Report:
+        report = Report("document", f"metadata of {_article(DOCUMENT_NAMES[dwk])} (§11.2)")
         issuer = document.get("issuer")
-        report.title = f"metadata of {_article(DOCUMENT_NAMES[dwk])} (§11.2)"
         report.fact("issuer", issuer)
         if not is_server_identifier(issuer, self._loopback):
             report.bad("issuer is not a server identifier (§11.1.1)")
@@ -372,19 +404,27 @@ class Inspector:
         except MetadataError as error:
             report.bad(f"{error} ({error.code})")
         for name, value in document.items():
-            if name != "issuer":
+            if _holds_private_key(value):
+                report.bad(f"{name} holds a private key, which is not shown and belongs in no document")
+            elif name != "issuer":
                 report.fact(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         return report
 
     def _jwks(self, document: Mapping[str, Any]) -> Report:
+        keys = document["keys"] if isinstance(document["keys"], list) else []
         report = Report("document", "a JWK set (RFC 7517)")
-        for jwk in document["keys"] if isinstance(document["keys"], list) else []:
-            kid = jwk.get("kid") if isinstance(jwk, Mapping) else None
+        if not keys:
+            report.bad("it holds no list of keys")
+        for number, jwk in enumerate(keys, 1):
             try:
-                key = key_from_jwks({"keys": [jwk]}, str(kid))
-                report.good(f"{kid}: {key.alg if key else 'no kid'}, usable")
+                key = parse_jwk(jwk)
             except KeyRejected as error:
-                report.bad(f"{kid}: {error} ({error.code})")
+                report.bad(f"key {number}: {error} ({error.code})")
+                continue
+            if key.kid is None:
+                report.bad(f"key {number}: {key.alg} {key.thumbprint}, but without kid nobody finds it (§11.4)")
+            else:
+                report.good(f"key {number}: {key.alg}, kid {key.kid}, usable")
         return report
 
     async def _server(self, text: str) -> Report:
@@ -403,7 +443,7 @@ class Inspector:
                 if dwk:
                     report.bad(f"{name}: {error.reason} ({error.code})")
                 continue
-            report.inside.append(self._document(json.dumps(dict(metadata.document))))
+            report.inside.append(self._metadata(metadata.document, name))
         if not report.inside and not dwk:
             report.bad("it publishes none of the four metadata documents (§11.2)")
         return report
@@ -417,6 +457,13 @@ def _likely(document: Mapping[str, Any]) -> str:
     if {"callback_endpoint", "enrollment_endpoint", "localhost_callback_allowed", "event_endpoint"} & set(document):
         return AGENT_DWK
     return RESOURCE_DWK
+
+
+def _holds_private_key(value: object) -> bool:
+    """Whether a JWK with a private part stands anywhere in a member."""
+    if isinstance(value, Mapping):
+        return ("kty" in value and "d" in value) or any(_holds_private_key(each) for each in value.values())
+    return isinstance(value, list) and any(_holds_private_key(each) for each in value)
 
 
 def _article(name: str) -> str:

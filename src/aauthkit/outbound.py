@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from .egress import EgressError
 from .protocol.headers import HeaderError, Requirement, parse_requirement, parse_retry_after
@@ -26,6 +26,8 @@ DEFAULT_WAIT: Final = 45
 """Seconds a poll asks the server to hold it (`Prefer: wait`)."""
 MAX_ANSWER: Final = 256 * 1024
 """Largest body read from a protocol endpoint, in bytes."""
+SLOWER: Final = 5
+"""Seconds that each 429 adds to the interval between polls (draft-11 §11.8.3)."""
 LOST_PAUSES: Final = (1, 2, 5, 10, 30)
 """Seconds before a poll that was lost on the way is repeated, each time it is lost again."""
 
@@ -121,9 +123,9 @@ def sign_outgoing(
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A 202 as it was answered last (draft-11 §11.8.2)."""
+    """A 202 as it was answered last (draft-11 §11.8.2). `location` is absolute, and known to nobody else (§13.2)."""
 
-    location: str
+    location: str = field(repr=False)
     retry_after: int
     requirement: Requirement | None
     status: str
@@ -135,8 +137,12 @@ def read_pending(answer: Answer, url: str) -> Pending:
     location = answer.header("location")
     if location is None:
         raise OutboundError("a 202 without Location cannot be followed (draft-11 §11.8.2)")
-    absolute = urljoin(url, location)
-    if origin_of(absolute) != origin_of(url) or urlsplit(absolute).username is not None:
+    try:
+        absolute = urldefrag(urljoin(url, location)).url
+        elsewhere = origin_of(absolute) != origin_of(url) or "@" in urlsplit(absolute).netloc
+    except ValueError as error:
+        raise OutboundError("the Location of a 202 is not a URL (draft-11 §11.8.2)") from error
+    if elsewhere:
         raise PendingElsewhere("the pending URL is on another origin; it is not followed (draft-11 §11.8.2)")
     try:
         requirement = parse_requirement(answer.values("aauth-requirement"))
@@ -151,6 +157,12 @@ def read_pending(answer: Answer, url: str) -> Pending:
         status if isinstance(status, str) else "pending",
         body,
     )
+
+
+def _named_pause(answer: Answer) -> int:
+    """The seconds that an answer names in Retry-After, 0 if it names none."""
+    values = answer.values("retry-after")
+    return parse_retry_after(values) if values else 0
 
 
 def _json_or_nothing(answer: Answer) -> Mapping[str, Any]:
@@ -199,7 +211,7 @@ class Outbound:
         timeout: float = 15.0,
     ) -> Answer:
         """One signed request; `wait` seconds are asked for with `Prefer` and added to the time limit."""
-        body = json.dumps(json_body, ensure_ascii=False).encode() if json_body is not None else b""
+        body = json.dumps(json_body, ensure_ascii=False, allow_nan=False).encode() if json_body is not None else b""
         fields = [*headers]
         if body:
             fields.append(("content-type", "application/json"))
@@ -224,25 +236,26 @@ class Outbound:
     ) -> Answer:
         """`answer`, or where it is a 202 the terminal response that its pending URL gives in the end.
 
-        Polls with signed GETs at `Retry-After`, slows down on 429, backs off on 503 (draft-11 §11.8.3, §11.8.4);
-        `on_pending` sees every 202, so that a requirement that appears late is acted on.
+        Polls with signed GETs at `Retry-After`, slower by five seconds after each 429, and backs off on 503 (draft-11
+        §11.8.3, §11.8.4); `on_pending` sees every 202, so that a requirement that appears late is acted on. A wait that
+        was interrupted goes on where `answer` is that of a poll and `url` its pending URL. Raises `OutboundError`,
+        `EgressError`.
         """
-        slower = 0
-        location = url
+        interval, slower, location = 0, 0, None
         while True:
             if answer.status == 202:
-                pending = read_pending(answer, location)
+                if location is not None and answer.header("location") is None:
+                    answer = answer.with_headers(("location", location))  # a poll's answer may take it as known
+                pending = read_pending(answer, location or url)
                 location = pending.location
                 await on_pending(pending)
-                delay = pending.retry_after
-            elif answer.status == 429:
-                slower += 5
-                delay = parse_retry_after(answer.values("retry-after")) if answer.values("retry-after") else 0
-            elif answer.status == 503 and location != url:
+                interval = delay = pending.retry_after
+            elif location is not None and answer.status == 429:
+                slower += SLOWER
+                delay = max(interval, _named_pause(answer))
+            elif location is not None and answer.status == 503:
                 delay = max(parse_retry_after(answer.values("retry-after")), 1)
             else:
-                return answer
-            if location == url:
                 return answer
             await self.sleep(delay + slower)
             answer = await self._poll(location, credential, wait)

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
+import socket
 import sys
 import threading
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final, Protocol
 
-from .asgi import App, Asgi
+from .asgi import App, Asgi, Message, Receive, Scope, Send
 from .protocol.identifiers import LoopbackProfile
 from .serving import Server
 
@@ -78,7 +81,10 @@ def run_server(server: LiveServer, listen: Listen, *, loopback: LoopbackProfile,
 
 
 def run_app(app: App, listen: Listen, *, loopback: LoopbackProfile, watch_parent: bool = False) -> None:
-    """Run any ASGI application until it is told to stop, or, with `watch_parent`, until its parent is gone."""
+    """Run any ASGI application until it is told to stop, or, with `watch_parent`, until its parent is gone.
+
+    Raises `RunningError` where it may not listen there, cannot, or does not start.
+    """
     try:
         import uvicorn
     except ImportError as error:
@@ -86,10 +92,9 @@ def run_app(app: App, listen: Listen, *, loopback: LoopbackProfile, watch_parent
     check_listen(listen, loopback)
     if loopback.origins:
         log.warning("loopback profile on: http is accepted for %s", ", ".join(sorted(loopback.origins)))
+    watched = _Watched(app)
     config = uvicorn.Config(
-        app,
-        host=listen.host,
-        port=listen.port,
+        watched,
         http="h11",
         ws="none",
         loop="asyncio",
@@ -102,19 +107,66 @@ def run_app(app: App, listen: Listen, *, loopback: LoopbackProfile, watch_parent
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = uvicorn.Server(config)
-    if watch_parent:
-        _follow_parent(server)
-    server.run()
-    if not server.started:
-        raise RunningError(f"could not listen on {listen.host}:{listen.port}: is something else running there?")
+    with _bound(listen) as listening:
+        log.info("serving on %s port %d", *listening.getsockname()[:2])
+        if watch_parent:
+            _follow_parent(server)
+        try:
+            server.run(sockets=[listening])
+        except SystemExit as error:  # how uvicorn says that the application did not start
+            raise RunningError(f"the server did not start: {watched.failure or 'its log says why'}") from error
+
+
+def _bound(listen: Listen) -> socket.socket:
+    """The socket to listen on, bound before anything starts, so that a port in use is told at once.
+
+    It listens only once the application has started: until then nobody takes the server for ready.
+    """
+    listening: socket.socket | None = None
+    try:
+        found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # Of a name with addresses of both kinds the IPv4 one, which is where clients of this machine look.
+        family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        hint = ". Is something else running there?" if error.errno == errno.EADDRINUSE else ""
+        raise RunningError(f"could not listen on {listen.host}:{listen.port}: {error.strerror}{hint}") from error
+    return listening
+
+
+class _Watched:
+    """An application whose failure to start is kept, to be told to who started it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.failure = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def heard(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.failure = str(message.get("message", ""))
+            await send(message)
+
+        await self._app(scope, receive, heard)
 
 
 def _follow_parent(server: Any) -> None:
     """End when standard input does: the parent holds its other end, and loses it even by `kill -9`."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1024):
-            pass
+        with contextlib.suppress(OSError):  # no standard input at all: no parent either
+            while os.read(0, 1024):
+                pass
         server.should_exit = True
         timer = threading.Timer(GRACE + 1, os._exit, args=(0,))
         timer.daemon = True

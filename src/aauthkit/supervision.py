@@ -77,9 +77,7 @@ class Supervisor:
         """Return when every child listens. Raises `SupervisionError` naming the one that does not."""
         deadline = time.monotonic() + READY_WITHIN
         for child in self.children:
-            while not _listening(child.port):
-                if child.process.poll() is not None:
-                    raise SupervisionError(f"{child.name} ended at once:\n{child.tail()}")
+            while not _is_ready(child):
                 if time.monotonic() > deadline:
                     raise SupervisionError(f"{child.name} does not listen on port {child.port}:\n{child.tail()}")
                 time.sleep(0.05)
@@ -110,6 +108,15 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _is_ready(child: Child) -> bool:
+    """Whether a child listens. Raises `SupervisionError` if it has ended."""
+    listening = _listening(child.port)
+    # Looked at last: what listens there may be somebody else, who came before it.
+    if child.process.poll() is not None:
+        raise SupervisionError(f"{child.name} ended at once:\n{child.tail()}")
+    return listening
 
 
 def _listening(port: int) -> bool:

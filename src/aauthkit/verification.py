@@ -199,7 +199,7 @@ class Verifier:
         except BadSignature as error:
             if isinstance(caller, Server):
                 self._retry(caller.iss, caller.dwk, kid or key.thumbprint, key, fetched)
-            raise SignatureFailure("invalid_signature", f"the signature does not verify: {error}") from error
+            raise SignatureFailure("invalid_signature", str(error)) from error
         if self.replay_methods(request.method):
             self.replay.admit(key.thumbprint, hashlib.sha256(base).digest(), created + self.window + 1, now)
         return Verified(caller, key, entry.bare_names, created, request, base)

@@ -46,7 +46,7 @@ async def discover(internet: Internet, clock: Clock) -> AsyncIterator[Discover]:
         def make(egress: Egress | None = None, resolver: Resolver = lambda *_: [], **more: Any) -> Discovery:
             http = Http(egress or internet.egress(), resolver=resolver)
             stack.push_async_callback(http.aclose)
-            discovery = Discovery(http, **{"clock": clock, "jitter": lambda: 0.0, **more})
+            discovery = Discovery(http, **{"clock": clock, "jitter": lambda: 0.0, "fetch_seconds": 30.0, **more})
             stack.push_async_callback(discovery.aclose)
             return discovery
 

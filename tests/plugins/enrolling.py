@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,7 +24,7 @@ PERSON_SERVER = "https://person.example"
 PROVIDER_KEY = signing_key(PROVIDER)
 
 
-async def start_provider(database: Database, clock: Clock | None = None, **more: Any) -> AgentProvider:
+async def start_provider(database: Database, clock: Callable[[], float] | None = None, **more: Any) -> AgentProvider:
     """A provider that has started; `more` as of `AgentProvider`."""
     settings: dict[str, Any] = {"keys": FixedKey(PROVIDER_KEY), "person_servers": ANY, "clock": clock or Clock(NOW)}
     provider = AgentProvider(more.pop("issuer", PROVIDER), database=database, **{**settings, **more})
@@ -33,7 +33,9 @@ async def start_provider(database: Database, clock: Clock | None = None, **more:
 
 
 @asynccontextmanager
-async def serving(database: Database, clock: Clock | None = None, **more: Any) -> AsyncIterator[AgentProvider]:
+async def serving(
+    database: Database, clock: Callable[[], float] | None = None, **more: Any
+) -> AsyncIterator[AgentProvider]:
     """`start_provider`, closed at the end."""
     provider = await start_provider(database, clock, **more)
     try:
@@ -82,7 +84,7 @@ class Applicant:
     """An agent with its two keys, asking `provider` for `name`."""
 
     provider: AgentProvider
-    clock: Clock
+    clock: Callable[[], float]
     name: str = "planner"
     durable: SigningKey = field(default_factory=new_key)
     key: SigningKey = field(default_factory=new_key)

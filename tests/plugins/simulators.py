@@ -209,6 +209,8 @@ class PersonServerSimulator(Party):
         return waiting.answer(request) if waiting.polls < 0 else deferred(path, waiting.requirement)
 
     def _person(self, caller: AgentCaller, body: Mapping[str, Any]) -> Reply:
+        if caller.exp <= self.clock():
+            return problem("expired")
         now = int(self.clock())
         claims = {"exp": min(now + 3600, caller.exp), "sub": self.sub, **self.person_claims}
         key = claims.pop("key", caller.key)

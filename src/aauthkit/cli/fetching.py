@@ -8,15 +8,13 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ..agent import Agent, AgentHome, Browser, PersonChannel, Terminal
 from ..installation import InstallationError
 from ..protocol.messages import Answer
 from .failing import CommandError
 from .places import add_home, home_folder, installation, use
-
-MAX_SHOWN: Final = 8 * 1024 * 1024
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -117,50 +115,16 @@ async def _by_hand(
     options: argparse.Namespace, home: Path, method: str, headers: list[tuple[str, str]], body: bytes
 ) -> Answer:
     """One request at one step of the scale, its answer as it is."""
-    import time
-    from secrets import token_bytes, token_urlsafe
-
-    from ..egress import Egress, Http, read_url
-    from ..outbound import Credential, sign_outgoing
-    from ..protocol.jose import SigningKey
-    from ..protocol.messages import SignedRequest
-    from ..protocol.signature_key import hwk_header
-
-    key = SigningKey.generate(token_bytes)
-    if options.level == "key":
-        egress, credential = Egress.from_environment(), Credential(key, hwk_header(key.public))
-    else:
-        egress, credential = await _agent_credential(_agent_name(options, home), home, key)
-    target = read_url(options.url, egress.loopback)
-    request = SignedRequest(method, target.scheme, target.authority, target.target, tuple(headers))
-    signed = sign_outgoing(request, credential, now=time.time(), body=body, nonce=token_urlsafe(8))
-    async with Http(egress) as http:
-        return await http.send(
-            method, options.url, [*headers, *signed], body, timeout=30.0, limit=MAX_SHOWN, guarded=False
-        )
-
-
-async def _agent_credential(name: str, home: Path, key: Any) -> tuple[Any, Any]:
-    """An agent token for `key`, from the agent's provider."""
-    from ..discovery import Discovery
+    from ..byhand import agent_credential, bare_credential, prepare
     from ..egress import Egress, Http
-    from ..enrollment import refresh
-    from ..outbound import Credential, Outbound
 
-    record = AgentHome(home).load(name)
-    egress = Egress.from_file(record.egress) if record.egress else Egress.from_environment()
+    egress = Egress.from_environment()
     async with Http(egress) as http:
-        enrolled = await refresh(
-            Outbound(http, guarded=False),
-            Discovery(http),
-            record.provider,
-            record.durable,
-            key,
-            agent=str(record.agent),
-            ps=record.person_server,
-            loopback=egress.loopback,
-        )
-    return egress, Credential.from_token(key, enrolled.token.raw)
+        if options.level == "key":
+            credential = bare_credential()
+        else:
+            credential = await agent_credential(_agent_name(options, home), http, egress, home=home)
+        return await prepare(method, options.url, credential, egress, headers=headers, body=body).send(http)
 
 
 def _show(

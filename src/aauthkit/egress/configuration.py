@@ -18,8 +18,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile
-from ..protocol.jose import JoseError, parse_json
+from ..protocol.identifiers import LoopbackProfile, check_server_identifier
+from ..protocol.jose import parse_json
 from .admission import Egress
 
 log = logging.getLogger("aauthkit.egress")
@@ -36,35 +36,84 @@ def read_egress(path: str | Path) -> Egress:
     """The egress that the file at `path` describes. Raises `EgressFileError`."""
     file = Path(path)
     try:
-        document = parse_json(file.read_bytes())
-        unknown = sorted(set(document) - _MEMBERS)
-        if unknown:
-            raise EgressFileError(f"{file}: unknown member {unknown[0]!r}; known are {', '.join(sorted(_MEMBERS))}")
-        return _egress(document, file.parent)
+        return _egress(parse_json(file.read_bytes()), file.parent)
     except OSError as error:
         raise EgressFileError(f"{file}: {error.strerror}") from error
-    except (JoseError, InvalidIdentifier, ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise EgressFileError(f"{file}: {error}") from error
 
 
 def _egress(document: Mapping[str, Any], beside: Path) -> Egress:
-    names = {host: _endpoint(value) for host, value in document.get("names", {}).items()}
-    ca_file = document.get("ca_file")
+    unknown = sorted(set(document) - _MEMBERS)
+    if unknown:
+        raise ValueError(f"unknown member {unknown[0]!r}; known are {', '.join(sorted(_MEMBERS))}")
+    loopback = LoopbackProfile(frozenset(_texts(document, "loopback")))
     return Egress(
-        names=names,
-        ca_file=beside / ca_file if ca_file is not None else None,
-        loopback=LoopbackProfile(frozenset(document.get("loopback", []))),
-        networks=tuple(ip_network(network) for network in document.get("networks", [])),
-        hosts=frozenset(document.get("hosts", [])),
-        jwks_hosts={issuer: frozenset(hosts) for issuer, hosts in document.get("jwks_hosts", {}).items()},
-        proxy=document.get("proxy"),
+        names={host: _endpoint(value) for host, value in _object(document, "names").items()},
+        ca_file=_ca_file(document, beside),
+        loopback=loopback,
+        networks=tuple(ip_network(network) for network in _texts(document, "networks")),
+        hosts=frozenset(_host(host, "hosts") for host in _texts(document, "hosts")),
+        jwks_hosts=_jwks_hosts(document, loopback),
+        proxy=_text(document, "proxy"),
     )
 
 
-def _endpoint(value: str) -> tuple[str, int]:
-    address, _, port = value.rpartition(":")
-    if not address or not port.isdecimal():
-        raise EgressFileError(f"{value!r} is not address:port")
+def _text(document: Mapping[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    if name in document and not (isinstance(value, str) and value):
+        raise ValueError(f"{name} is not a string")
+    return value
+
+
+def _texts(document: Mapping[str, Any], name: str) -> list[str]:
+    """A member that must be a list of strings: one string alone would be taken for its characters."""
+    value = document.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{name} is not a list of strings")
+    return value
+
+
+def _object(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = document.get(name, {})
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is not an object")
+    return value
+
+
+def _host(host: str, name: str, *, port: bool = False) -> str:
+    """A host as it is compared; one that is written otherwise would never be met."""
+    if not host or host != host.lower() or "/" in host or (host.count(":") == 1 and not port):
+        raise ValueError(
+            f"{name}: {host!r} is not a host, in lower case and without scheme{'' if port else ' and port'}"
+        )
+    return host
+
+
+def _ca_file(document: Mapping[str, Any], beside: Path) -> Path | None:
+    named = _text(document, "ca_file")
+    if named is None:
+        return None
+    file = beside / named
+    if not file.is_file():
+        raise ValueError(f"ca_file: there is no file {file}")
+    return file
+
+
+def _jwks_hosts(document: Mapping[str, Any], loopback: LoopbackProfile) -> Mapping[str, frozenset[str]]:
+    members = _object(document, "jwks_hosts")
+    return {
+        check_server_identifier(issuer, loopback): frozenset(
+            _host(host, "jwks_hosts", port=True) for host in _texts(members, issuer)
+        )
+        for issuer in members
+    }
+
+
+def _endpoint(value: object) -> tuple[str, int]:
+    address, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not address or not (port.isascii() and port.isdecimal()):
+        raise ValueError(f"names: {value!r} is not address:port")
     return address.strip("[]"), int(port)
 
 

@@ -205,7 +205,8 @@ class Enrollments:
                 await self.records.add_agent(tx, durable, record)
                 woken = await self._settle_rivals(tx, record, pending)
         except Taken:
-            await self._settle(pending, _TAKEN)
+            with contextlib.suppress(Problem):  # whoever took the name has settled it already
+                await self._settle(pending, _TAKEN)
             raise AdministrationError(
                 f"the name {record.name} belongs to another durable key; the request ended"
             ) from None

@@ -15,7 +15,7 @@ from ..protocol.problems import Problem
 
 IPV6_CUSTOMER: Final = 64
 """Bits of an IPv6 address that count as one asker: what follows them is the customer's to choose."""
-MAX_BUCKETS: Final = 10_000
+MAX_SUBJECTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,20 @@ class Pace:
     """How often each subject may come: `per_minute` at once, and as many in every minute that follows."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
-        self._per_minute = per_minute
+        self._apart = 60 / per_minute
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._paid: dict[str, float] = {}
+        """Until when each subject has used up its share: a minute ahead at most."""
 
     def admit(self, subject: str) -> None:
         """Return and count, or raise `Problem` 429 with the seconds to wait."""
         now = self._clock()
-        left, since = self._buckets.pop(subject, (float(self._per_minute), now))
-        left = min(self._per_minute, left + max(0.0, now - since) * self._per_minute / 60)
-        if len(self._buckets) >= MAX_BUCKETS:
-            del self._buckets[next(iter(self._buckets))]  # whoever came longest ago
-        if left < 1:
-            self._buckets[subject] = (left, now)
-            raise Problem("rate_limited", retry_after=max(1, math.ceil((1 - left) * 60 / self._per_minute)))
-        self._buckets[subject] = (left - 1, now)
+        paid = min(max(self._paid.pop(subject, now), now), now + 60)
+        wait = round(paid + self._apart - now - 60, 3)
+        if wait <= 0:
+            paid += self._apart
+        if len(self._paid) >= MAX_SUBJECTS:
+            del self._paid[next(iter(self._paid))]  # whoever came longest ago
+        self._paid[subject] = paid
+        if wait > 0:
+            raise Problem("rate_limited", retry_after=math.ceil(wait))

@@ -64,6 +64,8 @@ def protect(need: Need) -> Any:
     """Declares what a route needs: `Annotated[Grant, protect(need)]`, or `dependencies=[protect(need)]`.
 
     A router's and a route's are both required. A route that declares nothing is public, unless `install` got a default.
+    Where an application is built inside a function of a module with postponed annotations, FastAPI cannot evaluate a
+    need that is a local name, and `grant: Grant = protect(need)` is the way; anything else is a `RouteFault`.
     """
     return Depends(Protect(need))
 
@@ -203,7 +205,8 @@ def _check_signature(call: Callable[..., Any], resource: str, need: Need | None)
                 continue
             raise RouteFault(
                 f"{where}: the annotation cannot be evaluated, and FastAPI would overlook a protect() in it. Define "
-                "what it names at module level, or leave out `from __future__ import annotations` there"
+                "what it names at module level, leave out `from __future__ import annotations`, or write the need as "
+                "a default: `name: Type = protect(need)`"
             )
         if declared is not None and declared.need.resource == resource and need is not None:
             _check_type(annotation, need, where)

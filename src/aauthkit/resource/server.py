@@ -214,7 +214,7 @@ class Resource:
         if unknown:
             raise ValueError(f"not among the scopes of {self.identifier}: {', '.join(sorted(unknown))}")
         if not needed | liked:
-            raise ValueError("a grant names at least one scope")
+            raise ValueError("a grant names at least one scope; any auth token at all opens resource.person()")
         if self._keys is None:
             raise ValueError("a resource needs keys to ask for a grant: it signs resource tokens with them")
         return self._need("grant", schemes, needed, liked - needed, **options)

@@ -26,7 +26,7 @@ def nobody(host: str, port: int) -> list[str]:
 
 
 async def get(http: Http, url: str, **more: object) -> Answer:
-    settings = {"timeout": 5.0, "limit": 4096, **more}
+    settings = {"timeout": 30.0, "limit": 4096, **more}
     return await http.send("GET", url, **settings)  # type: ignore[arg-type]
 
 
@@ -93,8 +93,8 @@ async def test_the_request_says_what_it_was_given_and_nothing_of_its_own_but_fra
     server = await internet.serve("person.example", lambda _: Reply(201, (("Set-Cookie", "a=1"),), b"x"))
     async with Http(internet.egress(), resolver=nobody) as http:
         fields = [("x-one", "1"), ("x-one", "2"), ("Host", "evil.example"), ("content-length", "99")]
-        answer = await http.send("POST", "https://person.example/t", fields, b"body", timeout=5, limit=10)
-        await http.send("GET", "https://person.example/t", timeout=5, limit=10)
+        answer = await http.send("POST", "https://person.example/t", fields, b"body", timeout=30, limit=10)
+        await http.send("GET", "https://person.example/t", timeout=30, limit=10)
     assert (answer.status, answer.values("set-cookie")) == (201, ["a=1"])
     first, second = server.requests
     assert first.body == b"body"
@@ -206,7 +206,7 @@ async def test_a_header_that_http_cannot_carry_is_refused_without_repeating_it(i
     async with Http(internet.egress(), resolver=nobody) as http:
         for value in ("token\r\nx: y", "t€oken"):
             with pytest.raises(EgressError) as caught:
-                await http.send("GET", "https://a.example/", [("authorization", value)], timeout=5, limit=10)
+                await http.send("GET", "https://a.example/", [("authorization", value)], timeout=30, limit=10)
             assert caught.value.kind == "refused"
             assert "oken" not in str(caught.value)
             assert caught.value.__cause__ is None
@@ -338,7 +338,7 @@ async def test_F27_an_address_written_as_a_name_is_checked_like_any_other() -> N
     async with Http(Egress()) as http:
         for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f000001", "0177.0.0.1"):
             with pytest.raises(EgressError) as caught:
-                await get(http, f"https://{host}:9/", timeout=10)
+                await get(http, f"https://{host}:9/", timeout=30)
             assert caught.value.kind == "refused", host
 
 
@@ -353,7 +353,7 @@ async def test_F87_no_token_of_an_answer_reaches_the_debug_log_of_the_http_libra
                 "https://a.example/",
                 [("authorization", "AAuth req-secret")],
                 b"out-secret",
-                timeout=5,
+                timeout=30,
                 limit=99,
             )
     assert answer.header("aauth-access") == "answer-secret"

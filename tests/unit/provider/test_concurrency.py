@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from aauthkit.protocol.identifiers import NO_LOOPBACK
 from aauthkit.protocol.problems import Problem
 from aauthkit.provider import AdministrationError, AgentProvider, AgentRecord
 from aauthkit.provider.asking import read_ask
-from aauthkit.protocol.identifiers import NO_LOOPBACK
 from aauthkit.store import open_database
 from tests.plugins.enrolling import Applicant, serving
 from tests.plugins.signing import NOW
@@ -33,9 +33,7 @@ async def workers(database_url: str, clock: Clock) -> AsyncIterator[tuple[AgentP
     await second.close()
 
 
-async def test_two_asks_of_one_key_are_one_request(
-    workers: tuple[AgentProvider, AgentProvider], clock: Clock
-) -> None:
+async def test_two_asks_of_one_key_are_one_request(workers: tuple[AgentProvider, AgentProvider], clock: Clock) -> None:
     one, two = workers
     planner = Applicant(one, clock)
     ask = read_ask(planner.asking("n"), planner.durable.public, NO_LOOPBACK)
@@ -123,5 +121,9 @@ async def test_withdrawn_and_decided_at_once_is_one_of_them(
         two.approve(open_request.page),
         return_exceptions=True,
     )
-    assert not [each for each in outcomes if each is not None and not isinstance(each, AgentRecord | AdministrationError | Problem)]
+    assert not [
+        each
+        for each in outcomes
+        if each is not None and not isinstance(each, AgentRecord | AdministrationError | Problem)
+    ]
     assert await one.pending() == []

@@ -38,7 +38,7 @@ def wait_of(pace: Pace, subject: str) -> int | None:
     return None
 
 
-def test_a_bucket_fills_again_and_never_over_its_brim() -> None:
+def test_what_is_used_up_comes_back_and_is_never_more_than_a_minutes_share() -> None:
     clock = Clock()
     pace = Pace(3, clock)
     assert [wait_of(pace, "a") for _ in range(4)] == [None, None, None, 20]
@@ -60,9 +60,9 @@ def test_a_clock_that_goes_back_costs_and_gives_nothing() -> None:
 
 
 def test_the_number_of_subjects_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_BUCKETS", 3)
+    monkeypatch.setattr(limits, "MAX_SUBJECTS", 3)
     pace = Pace(1, Clock())
     for subject in "abcdefg":
         assert wait_of(pace, subject) is None
-    assert len(pace._buckets) == 3
+    assert len(pace._paid) == 3
     assert wait_of(pace, "g") == 60

@@ -69,7 +69,7 @@ async def test_callbacks_stand_in_the_metadata_as_they_are_configured(database: 
 
 @pytest.mark.parametrize("callback", ["http://agents.example/back", "https://agents.example/back#x", "back"])
 async def test_a_callback_that_is_no_endpoint_is_refused_at_start(database: Database, callback: str) -> None:
-    with pytest.raises(ValueError, match="URL|https|fragment"):
+    with pytest.raises(ValueError, match=r"URL|https|fragment"):
         await start_provider(database, callback_endpoint=callback)
 
 

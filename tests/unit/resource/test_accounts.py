@@ -42,7 +42,7 @@ class Accounts:
 
 
 async def test_a_person_is_known_by_issuer_person_server_and_sub(world: World) -> None:
-    """§7.1.4, §13.7: a person token and an auth token of one person are one account, a namesake elsewhere is another."""
+    """§7.1.4, §13.7: a person token and an auth token of one person are one account."""
     accounts = Accounts()
     resource = world.resource(account=accounts)
     need = resource.person()

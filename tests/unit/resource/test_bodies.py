@@ -130,9 +130,7 @@ async def test_a_resource_may_require_a_digest_of_every_body(world: World) -> No
     assert (await ask(guarded, world.agent().sign("POST", URL, body=b"abc"))).status == 200
 
 
-async def test_a_body_that_was_not_announced_does_not_slip_past_a_required_digest(
-    world: World, behind: Behind
-) -> None:
+async def test_a_body_that_was_not_announced_does_not_slip_past_a_required_digest(world: World, behind: Behind) -> None:
     """HTTP/2 can send a body with neither Content-Length nor Transfer-Encoding."""
     app = Reader()
     answer = await ask(behind(app, digest=True), world.agent().sign("POST", URL), chunks=[b"smuggled"])

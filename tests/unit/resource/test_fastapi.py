@@ -101,7 +101,7 @@ async def test_a_need_inside_another_dependency_protects_too(world: World, resou
 
 async def test_the_default_form_of_a_dependency_protects_too(world: World, resource: Resource, app: FastAPI) -> None:
     @app.get("/me")
-    async def me(agent: Agent = protect(resource.agent())) -> str:
+    async def me(agent: Agent = protect(resource.agent())) -> str:  # noqa: B008
         return agent.sub
 
     assert (await get(app, world.agent(), "/me")).status == 200
@@ -449,9 +449,7 @@ async def test_a_handler_gets_the_account_of_the_hook(world: World) -> None:
     install(app, resource)
 
     @app.get("/me")
-    async def me(
-        who: Annotated[Person | Grant, protect(resource.person())], mine: Annotated[str, account()]
-    ) -> str:
+    async def me(who: Annotated[Person | Grant, protect(resource.person())], mine: Annotated[str, account()]) -> str:
         return mine
 
     @app.get("/nobody")

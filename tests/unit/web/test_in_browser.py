@@ -109,25 +109,39 @@ async def test_what_is_touched_is_44_pixels_high(browser: Browser, site: Site) -
 
 async def test_a_page_in_front_of_somebody_says_so(browser: Browser, site: Site) -> None:
     page, complaints = await open_page(browser)
+    await page.clock.install()
     await sign_in(page, site)
     async with page.expect_response(lambda response: response.url.endswith("/alive")) as answered:
         await page.goto(site.origin)
     assert (await answered.value).status == 204
     assert site.beats == 1
     async with page.expect_response(lambda response: response.url.endswith("/alive")):
-        pass
+        await page.clock.run_for(5000)
     assert site.beats == 2
     assert complaints == []
+
+
+async def test_a_page_that_nobody_sees_does_not(browser: Browser, site: Site) -> None:
+    page, _ = await open_page(browser)
+    await page.clock.install()
+    await sign_in(page, site)
+    await page.add_init_script("Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' })")
+    await page.goto(site.origin)
+    await page.clock.run_for(20_000)
+    await page.goto(f"{site.origin}/kind")
+    assert site.beats == 0
 
 
 async def test_what_waits_appears_without_reloading(browser: Browser, site: Site) -> None:
     page, _ = await open_page(browser)
     await sign_in(page, site)
+    await page.clock.install()
     await page.goto(site.origin)
     await page.evaluate("window.stillHere = true")
     await expect(page.get_by_text("Nothing waits for you")).to_be_visible()
     site.waiting = 2
-    await expect(page.get_by_text("Request 2")).to_be_visible(timeout=10_000)
+    await page.clock.run_for(3000)
+    await expect(page.get_by_text("Request 2")).to_be_visible()
     assert await page.title() == "2 waiting · Example Person Server"
     assert await page.evaluate("window.stillHere")
 

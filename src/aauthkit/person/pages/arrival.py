@@ -24,6 +24,7 @@ from .desk import READING, Desk, as_page
 from .visit import Visit, with_visit
 
 MAX_CODE: Final = 64
+WRONG_CODE: Final = "That is not the code. After a few wrong ones the request ends."
 
 BAD_CALLBACK: Final = Words(
     "This link is not as it should be",
@@ -55,20 +56,25 @@ class Arrival:
         _check_open(question)
         code = request.query.get("code", "")[:MAX_CODE]
         callback = request.query.get("callback", "")
+        return self._button(session, page, _as_shown(code), callback)
+
+    def _button(
+        self, session: Session, page: str, code: str, callback: str, *, status: int = 200, error: str | None = None
+    ) -> Answer:
         answer = self.desk.pages.page(
-            "arrival.html", session=session, page=page, code=_as_shown(code), callback=callback
+            "arrival.html", status, session=session, page=page, code=code, callback=callback, error=error
         )
         return self.desk.accounts.with_session(answer, session)
 
     @as_page
     async def enter(self, request: Request, page: str) -> Answer:
-        """POST: consume the code; from here on the question belongs to this session."""
+        """POST: consume the code, once; from here on the question belongs to this session."""
         session = await self.desk.accounts.session(request)
         form = await request.read_form()
         self.desk.accounts.check_post(request, session, form)
         question = await self._question(page)
         if self._is_inside(question, session):
-            return self.desk.go(f"/decide/{page}", session)
+            return self.desk.pages.page("inside.html", 410, session=session, page=page)
         _check_open(question)
         callback = form.get("callback") or None
         if callback is not None:
@@ -76,7 +82,13 @@ class Arrival:
             if words is not None:
                 return self.desk.pages.problem(Problem("invalid_request"), words, session=session)
         code = form.get("code", "")[:MAX_CODE]
-        return await self._use(session, page, Visit(_as_shown(code), callback), code)
+        try:
+            return await self._use(session, page, Visit(_as_shown(code), callback), code)
+        except Problem as refusal:
+            again = await self._question(page)
+            if refusal.code != "invalid_code" or again.state != "open" or again.code_used:
+                raise
+            return self._button(session, page, "", callback or "", status=refusal.status, error=WRONG_CODE)
 
     async def _use(self, session: Session, page: str, visit: Visit, code: str) -> Answer:
         # The session is on record and its page open before the code is gone: a poll in between sees somebody there.
@@ -97,7 +109,7 @@ class Arrival:
         return question
 
     def _is_inside(self, question: Question, session: Session) -> bool:
-        return question.code_used and question.browser == session.handle
+        return question.browser == session.handle
 
     async def _check_callback(self, callback: str, question: Question) -> Words | None:
         """What to say of a callback that nobody may be sent to (F79); `None` where it is good."""

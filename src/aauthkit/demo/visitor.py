@@ -1,0 +1,220 @@
+"""The person's part, played without a person: real pages fetched, their real forms filled in and posted.
+
+Nothing here knows the server's insides. A page is read as a browser would read it: links, forms, fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import httpx2
+
+from ..egress import Egress
+
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at what waits."""
+
+
+class VisitFailed(Exception):
+    """A page that is not what it should be; the message says which and why."""
+
+
+@dataclass
+class Form:
+    """One form of a page: where it goes and what it holds."""
+
+    action: str
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    choices: dict[str, list[str]] = field(default_factory=dict)
+    """Check boxes and radio buttons by name: every value there is, ticked or not."""
+    buttons: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self._form: Form | None = None
+        self._skip = 0
+        self._in_heading = False
+        self.heading = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._form = Form(found.get("action", ""))
+            self.forms.append(self._form)
+        elif tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        elif tag in ("script", "style"):
+            self._skip += 1
+        elif tag == "h1":
+            self._in_heading = True
+        elif self._form is not None and tag in ("input", "button"):
+            self._field(tag, found)
+
+    def _field(self, tag: str, found: dict[str, str]) -> None:
+        assert self._form is not None
+        kind, name, value = found.get("type", "text"), found.get("name", ""), found.get("value", "")
+        if tag == "button":
+            self._form.buttons.append((name, value))
+        elif kind in ("checkbox", "radio"):
+            self._form.choices.setdefault(name, []).append(value)
+            if "checked" in found:
+                self._form.fields.append((name, value))
+        elif name:
+            self._form.fields.append((name, value))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._form = None
+        elif tag in ("script", "style"):
+            self._skip -= 1
+        elif tag == "h1":
+            self._in_heading = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._skip and data.strip():
+            self.text.append(data.strip())
+            if self._in_heading:
+                self.heading = f"{self.heading} {data.strip()}".strip()
+
+
+@dataclass
+class Page:
+    """A page as it came."""
+
+    url: str
+    status: int
+    forms: list[Form]
+    links: list[str]
+    text: str
+    heading: str
+
+    def form(self, fragment: str) -> Form:
+        """The form whose action holds `fragment`. Raises `VisitFailed`."""
+        for found in self.forms:
+            if fragment in found.action:
+                return found
+        raise VisitFailed(f"{self.url} ({self.status}) has no form for {fragment}: {self.text[:200]}")
+
+    def link(self, fragment: str) -> str | None:
+        """The first link that holds `fragment`."""
+        return next((href for href in self.links if fragment in href), None)
+
+
+class Visitor:
+    """A browser with its own cookies."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._client = httpx2.AsyncClient(
+            transport=egress.async_transport(), follow_redirects=True, timeout=20.0, trust_env=False
+        )
+
+    async def get(self, url: str) -> Page:
+        """Open a page."""
+        return _page(await self._client.get(url))
+
+    async def post(self, page: Page, form: Form, fields: list[tuple[str, str]]) -> Page:
+        """Send a form of `page` with these fields, as its browser would."""
+        url = urljoin(page.url, form.action)
+        origin = "/".join(page.url.split("/", 3)[:3])
+        data: dict[str, Any] = {}
+        for name, value in fields:
+            data.setdefault(name, []).append(value)
+        return _page(await self._client.post(url, data=data, headers={"origin": origin}))
+
+    async def close(self) -> None:
+        """Close the browser."""
+        await self._client.aclose()
+
+
+def _page(response: httpx2.Response) -> Page:
+    reader = _Reader()
+    reader.feed(response.text)
+    return Page(
+        str(response.url), response.status_code, reader.forms, reader.links, " ".join(reader.text), reader.heading
+    )
+
+
+@dataclass
+class Script:
+    """What the person does: who they are, and which scope values they approve; an identity is approved as it is."""
+
+    name: str
+    password: str = field(repr=False)
+    approves: frozenset[str] = frozenset()
+    told: Callable[[str], None] = lambda _text: None
+
+
+class ScriptedPerson:
+    """A person who comes when called, decides by a script, and leaves the page open for what comes next."""
+
+    def __init__(self, egress: Egress, script: Script) -> None:
+        self._visitor = Visitor(egress)
+        self._script = script
+        self.decided: list[str] = []
+
+    async def come(self, url_with_code: str, code: str) -> None:
+        """Follow the way an agent shows, compare the code, decide, then watch for more until cancelled."""
+        page = await self._visitor.get(url_with_code)
+        if code not in page.text:
+            raise VisitFailed(f"the page does not show the code: {page.text[:200]}")
+        form = page.form("/interaction/")
+        page = await self._visitor.post(page, form, form.fields)
+        page = await self._signed_in(page)
+        await self._decide(page)
+        home = "/".join(url_with_code.split("/", 3)[:3]) + "/"
+        while True:
+            waiting = (await self._visitor.get(home)).link("/decide/")
+            if waiting is not None:
+                await self._decide(await self._visitor.get(urljoin(home, waiting)))
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _signed_in(self, page: Page) -> Page:
+        if "/signin" not in page.url:
+            return page
+        entered = [("name", self._script.name), ("password", self._script.password)]
+        form = page.form("/signin")
+        attempt = await self._visitor.post(page, form, _filled(form, entered))
+        if "/signin" not in attempt.url:
+            self._script.told(f"{self._script.name} signs in")
+            return attempt
+        link = page.link("/signup")
+        if link is None:
+            raise VisitFailed("nobody of that name has an account, and none can be made")
+        page = await self._visitor.get(urljoin(page.url, link))
+        form = page.form("/signup")
+        page = await self._visitor.post(page, form, _filled(form, entered))
+        if "/signup" in page.url:
+            raise VisitFailed(f"no account was made: {page.text[:300]}")
+        self._script.told(f"{self._script.name} makes an account")
+        return page
+
+    async def _decide(self, page: Page) -> None:
+        form = page.form("/decide/")
+        asked = form.choices.get("scope", [])
+        chosen = [("scope", value) for value in asked if value in self._script.approves]
+        fields = [(name, value) for name, value in form.fields if name != "scope"]
+        page = await self._visitor.post(page, form, [*fields, *chosen, ("verdict", "approved")])
+        if "You approved" not in page.text:
+            raise VisitFailed(f"the decision was not taken: {page.text[:300]}")
+        what = f"{len(chosen)} of {len(asked)} things" if asked else "the agent's acting as them at this shop"
+        self._script.told(f"{self._script.name} reads who asks for what, and approves {what}")
+        self.decided.append("scope" if asked else "identity")
+
+    async def close(self) -> None:
+        """Close the browser."""
+        await self._visitor.close()
+
+
+def _filled(form: Form, entered: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    names = {name for name, _ in entered}
+    return [*((name, value) for name, value in form.fields if name not in names), *entered]
