@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from .agent import Agent as Agent
+    from .agent import ScopeReduced as ScopeReduced
     from .callers import Grant as Grant
     from .callers import Person as Person
     from .keys import KeyFile as KeyFile

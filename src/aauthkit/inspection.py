@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,7 +92,7 @@ class Report:
 
     @property
     def verdict(self) -> bool | None:
-        """`False` if anything failed, `True` if everything passed, `None` if something is open or nothing was checked."""
+        """`False` if anything failed, `None` if something is open or nothing was checked, else `True`."""
         found = [check.ok for check in self.checks] + [report.verdict for report in self.inside]
         if False in found:
             return False
@@ -334,15 +334,11 @@ class Inspector:
         (report.good if row else report.bad)("a registered code" if row else "not a registered code")
         return report
 
-    async def _session(self, value: str) -> Report:
-        report = Report("header", "a session token, opaque to all but the resource that made it (§6.3)")
-        try:
-            token = fields.parse_session_token([value.removeprefix("AAuth ")])
-            report.fact("token", f"{len(token or '')} characters")
-            report.good("it is one token68")
-        except fields.HeaderError as error:
-            report.bad(str(error))
-        return report
+    async def _access(self, value: str) -> Report:
+        return _session(value, fields.parse_session_token)
+
+    async def _authorization(self, value: str) -> Report:
+        return _session(value, fields.parse_authorization)
 
     async def _dictionary(self, value: str) -> Report:
         report = Report("header", "a Dictionary (RFC 9651 §3.2)")
@@ -369,8 +365,8 @@ class Inspector:
         "signature-key": _signature_key,
         "aauth-requirement": _requirement,
         "signature-error": _signature_error,
-        "aauth-access": _session,
-        "authorization": _session,
+        "aauth-access": _access,
+        "authorization": _authorization,
         "content-digest": _dictionary,
         "accept-signature-scheme": _list,
         "accept-signature-alg": _list,
@@ -415,16 +411,18 @@ class Inspector:
         report = Report("document", "a JWK set (RFC 7517)")
         if not keys:
             report.bad("it holds no list of keys")
+        kids: set[str | None] = {None}
         for number, jwk in enumerate(keys, 1):
             try:
                 key = parse_jwk(jwk)
             except KeyRejected as error:
                 report.bad(f"key {number}: {error} ({error.code})")
                 continue
-            if key.kid is None:
-                report.bad(f"key {number}: {key.alg} {key.thumbprint}, but without kid nobody finds it (§11.4)")
+            if key.kid in kids:
+                report.bad(f"key {number}: {key.alg} {key.thumbprint}, but without a kid of its own (§11.4)")
             else:
                 report.good(f"key {number}: {key.alg}, kid {key.kid}, usable")
+            kids.add(key.kid)
         return report
 
     async def _server(self, text: str) -> Report:
@@ -440,12 +438,14 @@ class Inspector:
             try:
                 metadata = await self._discovery.metadata(issuer, name)
             except DiscoveryFailed as error:
-                if dwk:
+                if error.unreachable:
+                    report.open(f"{name}: {error.reason}")
+                elif dwk:
                     report.bad(f"{name}: {error.reason} ({error.code})")
                 continue
             report.inside.append(self._metadata(metadata.document, name))
-        if not report.inside and not dwk:
-            report.bad("it publishes none of the four metadata documents (§11.2)")
+        if not report.inside and not report.checks:
+            report.bad("none of the four metadata documents can be had there (§11.2)")
         return report
 
 
@@ -457,6 +457,21 @@ def _likely(document: Mapping[str, Any]) -> str:
     if {"callback_endpoint", "enrollment_endpoint", "localhost_callback_allowed", "event_endpoint"} & set(document):
         return AGENT_DWK
     return RESOURCE_DWK
+
+
+def _session(value: str, read: Callable[[Sequence[str]], str | None]) -> Report:
+    report = Report("header", "a session token, opaque to all but the resource that made it (§6.3)")
+    try:
+        token = read([value])
+    except fields.HeaderError as error:
+        report.bad(str(error))
+        return report
+    if token is None:
+        report.bad("the scheme is not AAuth")
+    else:
+        report.fact("token", f"{len(token)} characters")
+        report.good("it is one token68")
+    return report
 
 
 def _holds_private_key(value: object) -> bool:

@@ -23,6 +23,7 @@ from .protocol.httpsig import (
     DigestMismatch,
     SignatureInput,
     SignatureSyntaxError,
+    known_mistake,
     parse_signature_input,
     parse_signatures,
     signature_base,
@@ -199,7 +200,8 @@ class Verifier:
         except BadSignature as error:
             if isinstance(caller, Server):
                 self._retry(caller.iss, caller.dwk, kid or key.thumbprint, key, fetched)
-            raise SignatureFailure("invalid_signature", str(error)) from error
+            cause = known_mistake(request, entry, key, signature)
+            raise SignatureFailure("invalid_signature", cause or str(error)) from error
         if self.replay_methods(request.method):
             self.replay.admit(key.thumbprint, hashlib.sha256(base).digest(), created + self.window + 1, now)
         return Verified(caller, key, entry.bare_names, created, request, base)

@@ -259,7 +259,7 @@ async def test_a_requirement_without_a_pending_url_ends_the_call(parties: Partie
         await open_client(parties.agent()).get(AGENT_URL)
 
 
-@pytest.mark.parametrize("location", ["/pending/a b", "/pending/\x7f", "/pending/1#part", "/pending/é"])
+@pytest.mark.parametrize("location", ["/pending/a b", "/pending/\x7f", "/pending/é"])
 async def test_a_pending_url_that_is_not_in_form_ends_the_call(
     parties: Parties, open_client: OpenClient, location: str
 ) -> None:
@@ -467,7 +467,7 @@ async def test_the_explanation_of_another_party_is_made_harmless(parties: Partie
     assert raised.value.detail.startswith("line next")
     assert "eyJ" not in raised.value.detail
     assert len(raised.value.detail) <= 300
-    assert "line" not in str(raised.value)
+    assert "next" not in str(raised.value)
 
 
 async def test_an_agent_token_that_the_person_server_refuses_is_renewed_once(
@@ -528,7 +528,7 @@ async def test_f35_what_cannot_be_covered_is_not_sent(parties: Parties, open_cli
     """F35: a covered field that is not printable ASCII, and one that the request does not have."""
     http = open_client(parties.agent())
     with pytest.raises(Unsignable):
-        await http.get(AGENT_URL, headers={"authorization": b"AAuth \xe9".decode("latin-1")})
+        await http.get(AGENT_URL, headers={"authorization": b"AAuth \xe9"})
     assert parties.resource.count("/agent") == 0
     parties.resource.script["/agent"] = [
         json_body({}, ("signature-error", 'error=invalid_input, required_input=("x-not-there")'), status=401)

@@ -97,7 +97,7 @@ class Network:
         content = json.dumps(self.documents[url]).encode()
         return Answer(200, (("content-type", "application/json"), ("cache-control", "max-age=3600")), content)
 
-    def publish(self, issuer: Issuer, dwk: str, **members: Any) -> None:
+    def publish(self, issuer: Issuer, dwk: str, /, **members: Any) -> None:
         """An issuer's metadata and keys. A member given as `None` is left out."""
         base = {"issuer": issuer.iss, "jwks_uri": f"{issuer.iss}/.well-known/jwks.json", **members}
         document = {name: value for name, value in base.items() if value is not None}
@@ -333,6 +333,9 @@ class Browser:
     async def sign_in(self, name: str = "Ada", password: str = PASSWORD) -> Page:
         if self.page is None or not self.page.has_form("/signin"):
             await self.get("/signin")
+        assert self.page is not None
+        if not self.page.has_form("/signin"):
+            return self.page  # signed in as they are
         return await self.submit("/signin", name=name, password=password)
 
     async def decide(self, button: str, *scope: str, memory: str = "once") -> Page:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import anyio.to_thread
@@ -25,7 +27,7 @@ from aauthkit.agent import Agent, Callback, Errand
 from aauthkit.callers import Agent as AgentCaller
 from aauthkit.callers import Caller, Delegate, Grant, Person
 from aauthkit.discovery import Discovery
-from aauthkit.egress import Http
+from aauthkit.egress import Egress, Http
 from aauthkit.protocol.headers import Requirement, parse_capabilities
 from aauthkit.protocol.identifiers import format_scope
 from aauthkit.protocol.jose import SigningKey, parse_json
@@ -385,19 +387,28 @@ class Parties:
         await self.internet.add(host, other)
         return other
 
+    def egress(self, **more: Any) -> Egress:
+        """Where the parties are; the certificates are read once for a whole run, which takes most of the time."""
+        return self.internet.egress(ssl_context=_tls(self.internet.authority), **more)
+
     def agent(self, **settings: Any) -> Agent:
         """An agent of the provider, with the person server; what the person is shown lands in `errands`."""
         defaults: dict[str, Any] = {
             "provider": self.provider.iss,
             "person_server": self.ps.iss,
             "durable": SigningKey.generate(os.urandom),
-            "egress": self.internet.egress(),
+            "egress": self.egress(),
             "person": Callback(self.errands.append),
             "clock": self.clock,
             "sleep": self.sleeper,
         }
         name = settings.pop("agent", f"aauth:{self.provider.agent_name}@{PROVIDER}")
         return Agent(name, **{**defaults, **settings})
+
+
+@cache
+def _tls(authority: Authority) -> ssl.SSLContext:
+    return Egress(ca_file=authority.ca_file).tls()
 
 
 @dataclass(frozen=True)

@@ -152,10 +152,15 @@ class RouteNeeds:
         return joined
 
 
-def _contexts(routes: Iterable[Any]) -> Iterator[Any]:
-    """Each route in the order in which it is tried, with what it got from the routers it was included through."""
+def _contexts(routes: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each route in the order in which it is tried: what matches, and what runs then.
+
+    A newer FastAPI keeps an included router as one route, and flattens it with what it got where it was included; an
+    older one has flattened it already.
+    """
     flatten = getattr(fastapi.routing, "iter_route_contexts", iter)
-    return iter(flatten(list(routes)))
+    for route in flatten(list(routes)):
+        yield route, getattr(route, "starlette_route", None) or route
 
 
 def _selected(routes: Iterable[Any], scope: dict[str, Any]) -> Dependant | None:
@@ -163,23 +168,23 @@ def _selected(routes: Iterable[Any], scope: dict[str, Any]) -> Dependant | None:
 
     A route that matches but for its method is not run: the router answers 405.
     """
-    for route in _contexts(routes):
+    for route, running in _contexts(routes):
         match, child = route.matches(scope)
         if match is Match.FULL:
-            dependant = getattr(route, "dependant", None)
+            dependant = getattr(running, "dependant", None)
             if dependant is not None:
                 return typing.cast(Dependant, dependant)
-            return _selected(getattr(route, "routes", None) or (), {**scope, **child})
+            return _selected(getattr(running, "routes", None) or (), {**scope, **child})
     return None
 
 
 def _dependants(routes: Iterable[Any]) -> Iterator[Dependant]:
-    for route in _contexts(routes):
-        dependant = getattr(route, "dependant", None)
+    for _, running in _contexts(routes):
+        dependant = getattr(running, "dependant", None)
         if dependant is not None:
             yield dependant
         else:
-            yield from _dependants(getattr(route, "routes", None) or ())
+            yield from _dependants(getattr(running, "routes", None) or ())
 
 
 def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:

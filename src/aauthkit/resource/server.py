@@ -87,6 +87,8 @@ class Resource:
     Raises `ValueError` or `TypeError` for a configuration that cannot be served.
     """
 
+    _http: Http | None = None
+
     def __init__(
         self,
         identifier: str,
@@ -123,7 +125,6 @@ class Resource:
         self._components = tuple(additional_signature_components)
         self._require_query = require_query
         self._clock = clock
-        self._http: Http | None = None
         named = {"name": name, "description": description, "documentation_uri": documentation_uri}
         self.description = Description(
             identifier,
@@ -139,7 +140,7 @@ class Resource:
         self._challenges = Challenges(identifier, keys, self.scopes, clock=clock, random_bytes=random_bytes)
         self._verifier = Verifier(
             identifier,
-            discovery=discovery if discovery is not None else self._own_discovery(),
+            discovery=discovery or self._own_discovery(),
             trust=self._trust(person_servers, agent_providers, resources),
             loopback=self.egress.loopback,
             window=signature_window,
