@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.plugins.discovering",
     "tests.plugins.simulators",
     "tests.plugins.people",
+    "tests.plugins.world",
 ]
 
 

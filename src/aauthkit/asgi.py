@@ -6,6 +6,7 @@ absolute form before the application sees them. This module needs no framework.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -65,6 +66,7 @@ class ReceivedBody:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self._read = asyncio.Event()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body in pieces. Raises `ClientDisconnected`."""
@@ -76,6 +78,14 @@ class ReceivedBody:
             if chunk := message.get("body", b""):
                 yield chunk
             more = message.get("more_body", False)
+        self._read.set()
+
+    async def client_gone(self, *, bodiless: bool) -> None:
+        """Return once the client has gone away. Unless `bodiless`, it is looked for once the body has been read."""
+        if not bodiless:
+            await self._read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 def request_of(scope: Scope, receive: Receive, *, prefix: str = "") -> Request:
@@ -131,11 +141,31 @@ class Asgi:
             raise ValueError(f"a scope of type {scope['type']!r} is not served")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = request_of(scope, receive)
         try:
-            answer = await self.server.answer(request_of(scope, receive))
+            answer = await (self._held(request) if request.values("prefer") else self.server.answer(request))
         except ClientDisconnected:
             return
         await send_answer(answer, send, head=scope["method"] == "HEAD")
+
+    async def _held(self, request: Request) -> Answer:
+        """The answer to a request that may be held; it is let go of when its client goes away.
+
+        Else a decision made later would be answered to nobody, and its poll is answered once (draft-11 §11.8.3). Raises
+        `ClientDisconnected`.
+        """
+        assert isinstance(request.body, ReceivedBody)
+        answering = asyncio.ensure_future(self.server.answer(request))
+        leaving = asyncio.ensure_future(request.body.client_gone(bodiless=not request.has_body))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise ClientDisconnected
+            return answering.result()
+        finally:
+            answering.cancel()
+            leaving.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

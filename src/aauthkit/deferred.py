@@ -170,7 +170,7 @@ class Deferred:
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         choose: Callable[[str], str] = secrets.choice,
-        max_held: int = MAX_HELD,
+        max_held: float = MAX_HELD,
     ) -> None:
         self.server = server
         self.path = path

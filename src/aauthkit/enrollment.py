@@ -124,7 +124,8 @@ async def enroll(
     `durable` proves each request and keeps the name for good; asking again with the same key and name joins the request
     that is pending, or is answered at once where the agent is enrolled. `on_pending` sees every 202. Where `ps` is
     `None` the provider's choice stands. `platform` is a value of draft-11 §15.10, `device` at most 64 printable
-    characters, for whoever approves. Raises `EnrollmentError`, `InvalidIdentifier`, and what the HTTP client raises.
+    characters, for whoever approves. Raises `EnrollmentError`, `InvalidIdentifier`, `OutboundError`, and what the HTTP
+    client raises.
     """
     check_server_identifier(provider, loopback)
     check_top_level_local(name)
@@ -161,7 +162,8 @@ async def refresh(
     """A fresh agent token for the same `agent`, bound to `key`, which may be the present one again or a new one.
 
     `durable` delegates to `key` for five minutes (`jkt-jwt`, Signature-Keys §3.5). `agent` and `ps` are what the agent
-    token said so far, and must stay. Raises `EnrollmentError`, and what the HTTP client raises.
+    token said so far, and must stay. Raises `EnrollmentError`, `OutboundError`, and what the HTTP
+    client raises.
     """
     metadata = await _metadata(discovery, provider)
     url = _endpoint(metadata, "refresh_endpoint", loopback)
@@ -288,9 +290,12 @@ def _refused(answer: Answer) -> EnrollmentRefused:
     """The error that a non-200 says, in words that are safe to show: the provider's text is a stranger's."""
     try:
         body = parse_json(answer.body) if answer.body else {}
+    except JoseError:
+        body = {}
+    try:
         signature = parse_signature_error(answer.values("signature-error"))
-    except (JoseError, HeaderError):
-        body, signature = {}, None
+    except HeaderError:
+        signature = None
     code = signature.error if signature is not None else _shown(body.get("error")) or "unknown"
     detail = _shown(body.get("detail"))
     said = f"the provider answered {answer.status} {code}" + (f": {detail}" if detail else "")

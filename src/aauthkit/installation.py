@@ -1,7 +1,8 @@
 """A provider and a person server of one's own, on one machine, in one folder.
 
 The folder holds everything they need and know: which origins they are, their keys, their databases, their logs, and the
-agents enrolled from here. `aauthkit up` and the demonstration run one; a deployment runs each server by itself.
+agents enrolled from here. `aauthkit up` and the demonstration run one; a deployment runs each server by itself. The
+servers are imported when they are made, so that a command that only looks for the folder needs none of their libraries.
 """
 
 from __future__ import annotations
@@ -10,20 +11,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from .discovery import Discovery
-from .egress import Egress, Http
 from .keys import KeyFile, write_private
-from .person import PersonServer
-from .person.server import Shown
 from .protocol.identifiers import InvalidIdentifier, LoopbackProfile
 from .protocol.jose import JoseError, parse_json
-from .provider import AgentProvider
 from .running import Listen
-from .store import Database, open_database
-from .supervision import Supervisor, free_port
-from .trust import ANY, Trust
+from .supervision import Supervisor, free_port, listening
+
+if TYPE_CHECKING:
+    from .person import PersonServer
+    from .provider import AgentProvider
+    from .store import Database
 
 PROVIDER_PORT: Final = 8701
 PERSON_PORT: Final = 8702
@@ -40,6 +39,19 @@ def port_of(origin: str) -> int:
     return int(origin.rpartition(":")[2])
 
 
+def free_ports(*preferred: int, taken: Iterable[int] = ()) -> list[int]:
+    """A port of loopback for each that is preferred: that one, if nobody listens there, else any; no two the same."""
+    kept = set(taken)
+    chosen: list[int] = []
+    for wanted in preferred:
+        port = free_port(wanted)
+        while port in kept:
+            port = free_port(0)
+        kept.add(port)
+        chosen.append(port)
+    return chosen
+
+
 @dataclass(frozen=True, slots=True)
 class Installation:
     """What is in the folder `root`: the two servers' identifiers, and the origins of the APIs they know of."""
@@ -52,12 +64,9 @@ class Installation:
     @classmethod
     def create(cls, root: Path, *, resources: Iterable[str] = (API_ORIGIN,)) -> Self:
         """A new installation, on ports that are free now. Raises `InstallationError` where there is one already."""
-        made = cls(
-            root,
-            f"http://provider.localhost:{free_port(PROVIDER_PORT)}",
-            f"http://person.localhost:{free_port(PERSON_PORT)}",
-            tuple(resources),
-        )
+        listed = tuple(resources)
+        provider, person = free_ports(PROVIDER_PORT, PERSON_PORT, taken=map(port_of, listed))
+        made = cls(root, f"http://provider.localhost:{provider}", f"http://person.localhost:{person}", listed)
         try:
             write_private(root / "installation.json", made._document(), exclusive=True)
         except FileExistsError as error:
@@ -68,13 +77,18 @@ class Installation:
     @classmethod
     def load(cls, root: Path) -> Self:
         """The installation in `root`. Raises `InstallationError`."""
+        file = root / "installation.json"
         try:
-            document = parse_json((root / "installation.json").read_bytes())
-            return cls(root, document["provider"], document["person"], tuple(document["resources"]))
+            document = parse_json(file.read_bytes())
+            found = cls(root, document["provider"], document["person"], tuple(document["resources"]))
+            found.loopback  # noqa: B018 - the check is in the making
+            return found
         except FileNotFoundError as error:
             raise InstallationError(f"there is no installation in {root}: run `aauthkit up` first") from error
-        except (JoseError, KeyError, TypeError) as error:
-            raise InstallationError(f"{root / 'installation.json'} is damaged: {error}") from error
+        except (JoseError, KeyError, TypeError, InvalidIdentifier) as error:
+            raise InstallationError(
+                f"{file} cannot be used ({error}): put it right, or move the folder away and begin anew"
+            ) from error
 
     @classmethod
     def load_or_create(cls, root: Path, *, resources: Iterable[str] = (API_ORIGIN,)) -> Self:
@@ -84,9 +98,12 @@ class Installation:
         return cls.create(root, resources=resources)
 
     def admitting(self, origins: Iterable[str]) -> Self:
-        """The same installation with these API origins listed as well. Raises `InstallationError`."""
-        wanted = dict.fromkeys((*self.resources, *origins))
-        changed = replace(self, resources=tuple(wanted))
+        """The same installation with these API origins listed as well. Raises `InstallationError`.
+
+        One under a host that is listed already takes the place of that one, since a host has one port.
+        """
+        wanted = {origin.rpartition(":")[0]: origin for origin in (*self.resources, *origins)}
+        changed = replace(self, resources=tuple(wanted.values()))
         try:
             changed.loopback  # noqa: B018 - the check is in the making
         except InvalidIdentifier as error:
@@ -104,6 +121,10 @@ class Installation:
         origins = [self.provider, self.person, *self.resources]
         write_private(self.egress_file, json.dumps({"loopback": origins}, indent=1).encode())
 
+    def not_running(self) -> list[str]:
+        """Which of the two servers nobody listens for just now."""
+        return [origin for origin in (self.provider, self.person) if not listening(port_of(origin))]
+
     @property
     def egress_file(self) -> Path:
         """The profile's own file, which `AAUTHKIT_EGRESS` names to every process that takes part."""
@@ -120,10 +141,14 @@ class Installation:
 
     async def database(self, name: str) -> Database:
         """The database of `provider` or `person`."""
+        from .store import open_database
+
         return await open_database(self.root / f"{name}.db")
 
     def provider_server(self, database: Database) -> AgentProvider:
         """The agent provider; its agents may name this installation's person server."""
+        from .provider import AgentProvider
+
         return AgentProvider(
             self.provider,
             keys=KeyFile(self.root / "keys" / "provider.jwks"),
@@ -136,6 +161,12 @@ class Installation:
 
     def person_server(self, database: Database) -> PersonServer:
         """The person server, for this installation's agents at any resource."""
+        from .discovery import Discovery
+        from .egress import Egress, Http
+        from .person import PersonServer
+        from .person.server import Shown
+        from .trust import ANY, Trust
+
         egress = Egress.from_file(self.egress_file)
         return PersonServer(
             self.person,

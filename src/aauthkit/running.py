@@ -41,7 +41,7 @@ class Listen:
     def parse(cls, text: str) -> Listen:
         """`host:port`, or a port alone on loopback. Raises `RunningError`."""
         host, _, port = text.rpartition(":")
-        if not port.isdecimal() or not 0 < int(port) < 65536:
+        if not (port.isascii() and port.isdecimal()) or not 0 < int(port[:6]) < 65536:
             raise RunningError(f"{text!r} is not [host:]port")
         return cls(host.strip("[]") or "127.0.0.1", int(port))
 

@@ -56,7 +56,7 @@ class Supervisor:
 
     def start(self, name: str, arguments: Sequence[str], *, port: int, environment: Mapping[str, str]) -> Child:
         """Start `python -m aauthkit …` as `name`, which will listen on `port`. Raises `SupervisionError`."""
-        if _listening(port):
+        if listening(port):
             raise SupervisionError(f"port {port}, where {name} should listen, is in use: end what runs there, or wait")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = self.folder / f"{name}.log"
@@ -112,14 +112,15 @@ class Supervisor:
 
 def _is_ready(child: Child) -> bool:
     """Whether a child listens. Raises `SupervisionError` if it has ended."""
-    listening = _listening(child.port)
+    there = listening(child.port)
     # Looked at last: what listens there may be somebody else, who came before it.
     if child.process.poll() is not None:
         raise SupervisionError(f"{child.name} ended at once:\n{child.tail()}")
-    return listening
+    return there
 
 
-def _listening(port: int) -> bool:
+def listening(port: int) -> bool:
+    """Whether somebody listens on a port of loopback."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -245,7 +245,10 @@ async def test_a_refusal_by_signature_error_and_one_with_a_wait_are_read(liar: L
     with pytest.raises(EnrollmentRefused, match="clock is ahead") as skewed:
         await liar.refresh()
     assert (skewed.value.code, skewed.value.status, skewed.value.retry_after) == ("clock_skew", 401, None)
-    liar.say(json_reply({"error": "rate_limited"}, ("retry-after", "15"), status=429))
+    liar.say(Reply(401, (("signature-error", "error=expired_jwt"),), b"<html>"))
+    with pytest.raises(EnrollmentRefused, match="401 expired_jwt"):
+        await liar.refresh()
+    liar.say(json_reply({"error": "rate_limited"}, ("signature-error", "=?"), ("retry-after", "15"), status=429))
     with pytest.raises(EnrollmentRefused) as paced:
         await liar.refresh()
     assert (paced.value.code, paced.value.retry_after) == ("rate_limited", 15)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -20,7 +21,7 @@ from aauthkit.protocol.tokens import RESOURCE_TYP, check_lifetime, read_token
 from aauthkit.serving import Request
 from tests.plugins.serving import raw_exchange, served
 from tests.plugins.signing import Issuer, Signer, new_key
-from tests.plugins.tls import Authority, Internet, IssuerServer
+from tests.plugins.tls import Authority, Internet, IssuerServer, Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -143,6 +144,31 @@ async def test_the_second_request_of_an_issuer_fetches_nothing(scene: Scene) -> 
     for _ in range(3):
         assert (await scene.call(scene.grant("orders.read"), "GET", "/orders")).status == 200
     assert (scene.ps.jwks_fetches, scene.ps.metadata_fetches) == (1, 1)
+
+
+async def test_while_one_issuer_hangs_others_requests_are_answered(scene: Scene) -> None:
+    """F90: a fetch waits beside them, not in front of them."""
+    assert (await scene.call(scene.grant("orders.read"), "GET", "/orders")).status == 200
+    gate = asyncio.Event()
+    scene.provider.replies[scene.provider.metadata_path] = Reply(
+        body=json.dumps(scene.provider.metadata).encode(), gate=gate
+    )
+    waiting = asyncio.create_task(scene.call(scene.agent(), "GET", "/agent/x"))
+    while not scene.provider.metadata_fetches:
+        await asyncio.sleep(0.01)
+    assert (await scene.call(scene.grant("orders.read"), "GET", "/orders")).status == 200
+    assert not waiting.done()
+    gate.set()
+    assert (await waiting).status == 200
+
+
+async def test_an_issuer_out_of_reach_is_unknown_key_with_a_time_to_come_back(scene: Scene) -> None:
+    """§11.3.4 step 5: the caller reads nothing of why."""
+    await scene.provider.stop()
+    answer = await scene.call(scene.agent(), "GET", "/agent/x")
+    assert (answer.status, answer.header("signature-error")) == (401, "error=unknown_key")
+    assert int(answer.header("retry-after") or "") > 0
+    assert b"127.0.0.1" not in answer.body
 
 
 async def test_a_body_is_bound_on_the_way(scene: Scene) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -26,6 +25,7 @@ from aauthkit.protocol.messages import Answer
 from aauthkit.serving import BytesBody, Request
 from aauthkit.store import Database, open_database
 from aauthkit.trust import ANY, Trust
+from tests.plugins.browsing import Page
 from tests.plugins.signing import NOW, Issuer, Signer, new_key
 
 PS = "https://person.example"
@@ -161,7 +161,9 @@ class AgentParty:
         assert location is not None
         return await self.send("GET", location, **knobs)
 
-    def challenged(self, presented: str, scope: str = "orders.read", issuer: Issuer | None = None, **claims: Any) -> str:
+    def challenged(
+        self, presented: str, scope: str = "orders.read", issuer: Issuer | None = None, **claims: Any
+    ) -> str:
         """The resource token that the resource answers this presented token with."""
         shown = parse_jwt(presented).claims
         return (issuer or self.world.resource).resource_token(
@@ -177,78 +179,16 @@ class AgentParty:
         )
 
 
-class _Forms(HTMLParser):
-    """The forms of a page: action, fields as a browser would send them, and the buttons."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.forms: list[Form] = []
-        self.text: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.forms.append(Form(values.get("action", "")))
-        if tag == "a":
-            self.links.append(values.get("href", ""))
-        if not self.forms or "name" not in values:
-            return
-        form, name, value = self.forms[-1], values["name"], values.get("value", "")
-        kind = values.get("type", "text" if tag == "input" else tag)
-        if tag == "button":
-            form.buttons.append((name, value))
-        elif tag == "input" and kind in ("checkbox", "radio"):
-            form.options.setdefault(name, []).append(value)
-            if "checked" in values:
-                form.fields.append((name, value))
-        elif tag == "input":
-            form.fields.append((name, value))
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
-@dataclass
-class Form:
-    """A form as it stands on a page."""
-
-    action: str
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    options: dict[str, list[str]] = field(default_factory=dict)
-    buttons: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass
-class Page:
-    """What a browser shows."""
-
-    url: str
-    answer: Answer
-
-    def __post_init__(self) -> None:
-        self._read = _Forms()
-        self.html = self.answer.body.decode()
-        self._read.feed(self.html)
-
-    @property
-    def status(self) -> int:
-        return self.answer.status
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self._read.text).split())
-
-    @property
-    def links(self) -> list[str]:
-        return self._read.links
-
-    def form(self, action: str) -> Form:
-        """The form whose action begins so."""
-        return next(form for form in self._read.forms if form.action.startswith(action))
-
-    def has_form(self, action: str) -> bool:
-        return any(form.action.startswith(action) for form in self._read.forms)
+async def granted(agent: AgentParty, browser: Browser, token: str, asked: str, *granted: str) -> str:
+    """The auth token the person lets the agent have, remembered until they take it back."""
+    answer = await agent.ask_auth_token(agent.challenged(token, asked), token)
+    if answer.status == 202:
+        await browser.open_next()
+        await browser.decide("approved", *granted, memory="kept")
+        answer = await agent.poll(answer)
+    assert answer.status == 200, answer.body
+    value: str = body(answer)["auth_token"]
+    return value
 
 
 class Browser:
@@ -266,7 +206,9 @@ class Browser:
         fields = [("host", authority_of(self.world.ps_issuer)), ("accept", "text/html")]
         return (*fields, *([("cookie", cookie)] if cookie else []), *more)
 
-    async def _exchange(self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes = b"") -> Answer:
+    async def _exchange(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes = b""
+    ) -> Answer:
         request = Request(method, target, self._headers(headers), BytesBody(body), self.address)
         answer = await self.world.server.answer(request)
         for line in answer.values("set-cookie"):
@@ -341,6 +283,11 @@ class Browser:
     async def decide(self, button: str, *scope: str, memory: str = "once") -> Page:
         """Answer the question on the page."""
         return await self.submit("/decide/", button, memory=memory, scope=list(scope))
+
+    async def open_next(self) -> Page:
+        """From home to the question that has waited longest."""
+        page = await self.get("/")
+        return await self.get(next(link for link in page.links if link.startswith("/decide/")))
 
     async def beat(self) -> Page:
         """The sign of life of an open page."""

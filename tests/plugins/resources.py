@@ -152,3 +152,15 @@ async def exchange(app: App, request: Request, *, chunks: list[bytes] | None = N
 async def ask(app: App, request: Request, **more: Any) -> Answer:
     """The answer of `app` to `request`."""
     return (await exchange(app, request, **more)).answer
+
+
+async def get(app: App, signer: Signer | None, path: str, method: str = "GET", **more: Any) -> Answer:
+    """The answer to a request without a body, signed by `signer` if there is one."""
+    request = signer.sign(method, API + path) if signer is not None else Request(method, path, ())
+    return await ask(app, request, **more)
+
+
+def asked(answer: Answer) -> str | None:
+    """The value of the requirement that an answer names, if it names one."""
+    found = requirement(answer)
+    return found.value if found is not None else None

@@ -22,8 +22,24 @@ class _Server(uvicorn.Server):
         yield
 
 
+def reserved() -> socket.socket:
+    """A port of loopback that nobody else gets, for `served`; until then it takes no connection."""
+    # Of the protocol by name: asyncio leaves Nagle's algorithm on for a socket that does not say it is TCP.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
 @asynccontextmanager
-async def served(app: Any, authority: Authority | None = None, name: str = "", **options: Any) -> AsyncIterator[int]:
+async def served(
+    app: Any,
+    authority: Authority | None = None,
+    name: str = "",
+    *,
+    listener: socket.socket | None = None,
+    **options: Any,
+) -> AsyncIterator[int]:
     """Serve `app`, and give the port; with `authority`, under its certificate for `name`. `options` as of uvicorn."""
     files = authority.files(name) if authority is not None else None
     config = uvicorn.Config(
@@ -36,9 +52,7 @@ async def served(app: Any, authority: Authority | None = None, name: str = "", *
         **options,
     )
     server = _Server(config)
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", 0))
+    listener = listener or reserved()
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not running.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -86,7 +87,7 @@ def test_whether_a_body_follows(headers: tuple[tuple[str, str], ...], has: bool)
     assert Request("POST", "/", headers).has_body is has
 
 
-def test_f87_no_header_and_no_body_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_f87_no_header_and_no_body_is_shown() -> None:
     """F87."""
     request = post(b"secret-body", ("authorization", "AAuth secret-token"))
     assert "secret" not in repr(request)
@@ -159,7 +160,6 @@ async def test_f91_garbage_in_a_body_is_400(body: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_f91_any_bytes_are_an_object_or_a_refusal(body: bytes) -> None:
     """F91."""
-    import asyncio
 
     async def read() -> None:
         try:
@@ -337,7 +337,7 @@ async def test_head_is_served_by_get(routes: Routes, handlers: Handlers) -> None
 
 
 async def test_a_refusal_is_its_own_answer(routes: Routes, handlers: Handlers) -> None:
-    """F15; Signature-Keys §5.2: a problem with a string `error` at the top, and a URN as type beside Signature-Error."""
+    """F15; Signature-Keys §5.2: a string `error` at the top, and beside Signature-Error a URN as type."""
     handlers.error = Problem("denied", "no")
     answer = await routes.answer(Request("GET", "/fail", ()))
     assert (answer.status, problem(answer)["error"], problem(answer)["detail"]) == (403, "denied", "no")

@@ -1,20 +1,25 @@
 """The command `aauthkit`: one parser, one module per group of commands, imported when it is needed.
 
-Exit codes: 0 done, 1 refused or failed (the message says what to do next), 2 called wrongly, 130 interrupted.
+Exit codes: 0 done; 1 refused or failed, and the message says what to do next; 2 called wrongly; 130, 141, 143 and the
+like (128 and the signal) interrupted, cut off by a closed pipe, told to end.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from .. import DRAFTS, __version__
-from .failing import CommandError, explain
 
 Configure = Callable[[argparse.ArgumentParser], None]
+Run = Callable[[argparse.Namespace], int]
 
 COMMANDS: Final = {
     "demo": ("demonstration", "the whole story on this machine, in three real processes"),
@@ -25,6 +30,24 @@ COMMANDS: Final = {
     "fetch": ("fetching", "curl for AAuth: one signed request, consent included"),
     "inspect": ("inspecting", "what a token, a header or a metadata document is, and whether it verifies"),
 }
+WIDEST: Final = 100
+INTERRUPTED: Final = 130
+CUT_OFF: Final = 141
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples of an epilog as they are written; as wide as the terminal, up to 100 columns."""
+
+    def __init__(self, prog: str) -> None:
+        width = min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns) - 2
+        super().__init__(prog, max_help_position=30, width=width)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Options are written out, so that a new one never changes what a script meant by an abbreviation."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **settings})
 
 
 def version() -> str:
@@ -34,55 +57,65 @@ def version() -> str:
 
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The whole parser; the module behind `chosen` alone is imported, or every one if it is `None`."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="aauthkit",
         description="AAuth for agents, APIs and the servers between them.",
         epilog="Start with `aauthkit demo`. Each command has its own --help.",
     )
-    top.add_argument("--version", action="version", version=version())
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=version(), help="the version, and the drafts it speaks")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     for name, (module, summary) in COMMANDS.items():
-        below = commands.add_parser(
-            name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=_Formatter
-        )
+        below = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if chosen in (None, name):
             configure: Configure = import_module(f"{__name__}.{module}").configure
             configure(below)
     return top
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the examples of an epilog as they are written."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the return value."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] == "--version":
+    _write_anything()
+    if words[:1] == ["--version"]:
         print(version())
         return 0
-    chosen = next((word for word in words if word in COMMANDS), "")
-    options = parser(chosen).parse_args(words)
-    run: Callable[[argparse.Namespace], int] = options.run
+    options = parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
+    try:
+        code = _run(options)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt as interrupt:
+        number = getattr(interrupt, "number", None)
+        print("\ninterrupted" if number is None else "\ntold to end", file=sys.stderr)
+        return INTERRUPTED if number is None else 128 + number
+    except BrokenPipeError:
+        # Nobody reads any more. The interpreter flushes once more at its end, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CUT_OFF
+
+
+def _run(options: argparse.Namespace) -> int:
+    run: Run = options.run
     try:
         return run(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
-        return 0
+        raise
     except Exception as error:
+        from .failing import explain
+
         failure = explain(error)
         if failure is None:
             raise
-        return _report(failure)
+        if getattr(options, "json", False):
+            print(json.dumps(failure.as_json(), indent=2, ensure_ascii=False))
+        print(f"aauthkit: {failure}", file=sys.stderr)
+        if failure.hint:
+            print(f"  {failure.hint}", file=sys.stderr)
+        return failure.exit_code
 
 
-def _report(failure: CommandError) -> int:
-    print(f"aauthkit: {failure}", file=sys.stderr)
-    if failure.hint:
-        print(f"  {failure.hint}", file=sys.stderr)
-    return 1
+def _write_anything() -> None:
+    """A terminal or pipe that does not take every character gets what it can take, rather than a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

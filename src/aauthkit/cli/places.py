@@ -1,4 +1,4 @@
-"""Options that several commands share: where things are kept."""
+"""Where things are kept: the folder that the options mean, the installation in it, and what may be connected to."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from ..agent.home import home_folder
+from ..egress import Egress
+from ..egress.configuration import VARIABLE
 from ..installation import Installation
-
-__all__ = ["add_home", "home_folder", "installation", "use"]
+from .failing import CommandError
 
 
 def add_home(parser: argparse.ArgumentParser) -> None:
@@ -17,18 +18,32 @@ def add_home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--home",
         type=Path,
-        default=None,
         metavar="FOLDER",
-        help="the installation's folder (default: AAUTHKIT_HOME, else ~/.local/share/aauthkit)",
+        help="where everything is kept (default: AAUTHKIT_HOME, else this user's folder for application data)",
     )
 
 
-def installation(options: argparse.Namespace) -> Installation:
-    """The installation that the options mean. Raises `InstallationError`."""
-    return Installation.load(options.home or home_folder())
+def folder(options: argparse.Namespace) -> Path:
+    """The folder that the options mean."""
+    return Path(options.home or home_folder()).absolute()
 
 
-def use(found: Installation) -> None:
-    """Make this process take part in the installation: its agents, its loopback profile."""
-    for name, value in found.environment().items():
-        os.environ.setdefault(name, value)
+def installed(options: argparse.Namespace) -> Installation | None:
+    """The installation there, or `None` where there is none. Raises `InstallationError` if it cannot be used."""
+    home = folder(options)
+    return Installation.load(home) if (home / "installation.json").exists() else None
+
+
+def egress_for(found: Installation | None) -> Egress:
+    """What may be connected to: as `AAUTHKIT_EGRESS` says, else as the installation does, else https alone."""
+    if found is None or os.environ.get(VARIABLE):
+        return Egress.from_environment()
+    return Egress.from_file(found.egress_file)
+
+
+def with_next_step(failure: CommandError, found: Installation | None) -> CommandError:
+    """The same failure; where it has no next step, and the installation is not running, that is it."""
+    down = found.not_running() if found is not None and not failure.hint else []
+    if down:
+        failure.hint = f"{' and '.join(down)} {'is' if len(down) == 1 else 'are'} not running: start with `aauthkit up`"
+    return failure

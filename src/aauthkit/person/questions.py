@@ -161,16 +161,22 @@ class Questions:
         row = await tx.fetch_one(f"{_SELECT} WHERE r.pending = :pending", pending=pending)
         return _question(row, now) if row is not None else None
 
-    async def waiting_for(self, tx: Statements, person: str, now: int) -> list[Question]:
-        """What waits for this person, oldest first."""
-        rows = await tx.fetch_all(
+    async def waiting_for(self, tx: Statements, person: str, browser: str, now: int) -> list[Question]:
+        """What waits for this person, oldest first: of their agents, and what their browser came for with a code."""
+        theirs = await tx.fetch_all(
             f"""{_SELECT} WHERE r.person = :person AND r.created > CAST(:now AS BIGINT) - :lifetime AND {_IS_OPEN}
                 ORDER BY r.created, r.pending LIMIT {MAX_LISTED}""",
             person=person,
             now=now,
             lifetime=self._lifetime + 1,
         )
-        return [_question(row, now) for row in rows]
+        brought = await tx.fetch_all(
+            f"""{_SELECT} WHERE r.browser = :browser AND r.person IS NULL AND {_IS_OPEN}
+                ORDER BY r.created, r.pending LIMIT {MAX_LISTED}""",
+            browser=browser,
+            now=now,
+        )
+        return sorted((_question(row, now) for row in (*theirs, *brought)), key=lambda question: question.created)
 
     async def arrive(self, tx: Transaction, pending: str, browser: str) -> None:
         """The session with this handle came with the code; no earlier one may decide any more."""

@@ -85,6 +85,7 @@ MIGRATIONS: Final = (
                 verdict TEXT
             )""",
             "CREATE INDEX person_requests_person ON person_requests (person, created)",
+            "CREATE INDEX person_requests_browser ON person_requests (browser)",
             "CREATE INDEX person_requests_agent ON person_requests (agent_iss, agent_sub, created)",
             "CREATE INDEX person_requests_expires ON person_requests (expires)",
             """CREATE TABLE person_decisions (

@@ -19,7 +19,7 @@ from ..callers import Agent
 from ..deferred import Deferred
 from ..discovery import Discovery, DiscoveryFailed
 from ..keys import Keys
-from ..parameters import ParameterVerifier
+from ..parameters import RETRY_UNREACHABLE, ParameterVerifier
 from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile, check_server_identifier
 from ..protocol.jose import ALGORITHMS
 from ..protocol.messages import Answer, json_answer
@@ -336,7 +336,7 @@ class PersonServer:
                     "server_error",
                     "the resource's metadata cannot be reached",
                     status=503,
-                    retry_after=error.retry_after or FORGET_EVERY,
+                    retry_after=error.retry_after or RETRY_UNREACHABLE,
                 ) from error
             raise Problem("invalid_resource_token", f"the resource's metadata: {error.reason}") from error
         unknown = sorted(token.scope - metadata.scope_descriptions.keys())

@@ -41,7 +41,7 @@ class AAuthMiddleware:
 
     - The resource's own paths, its metadata and keys, are answered here.
     - HEAD has the need of GET as well as its own; so has a WebSocket, which is refused under any need: 403, unopened.
-    - A CORS preflight passes only where the need of the route it asks for says `preflight`.
+    - A CORS preflight passes, undecided, only where the need of the route it asks for says `preflight`.
     - A target that is not in origin form, or holds a `#`, is 400, since two readers could read it in two ways.
     - Every 401, 402 and 403, and the documentation, carries the link to the metadata (draft-11 §11.2.5).
     - A `Refusal` that the application raises becomes its answer.
@@ -95,7 +95,7 @@ class AAuthMiddleware:
         if earlier is not None and earlier.need.includes(need):
             return _Passed()  # decided further out, by this same resource: a request is verified once
         admission = await self.resource.decide(request, need)
-        body = checked_body(admission, request, receive, required=need.digest)
+        body = checked_body(admission, request, receive, required=self.resource.requires_digest(need))
         if body is not None and not await body.hold(request.header("content-length")):
             return None
         return _Passed(admission, body)

@@ -290,13 +290,17 @@ class Resource:
             raise ValueError("an open route has nothing to decide")
         check_message(request)
 
+    def requires_digest(self, need: Need) -> bool:
+        """Whether a body must be covered here: the route says so, or the resource says it of every body."""
+        return need.digest or any(name in BODY_COMPONENTS for name in (*self._components, *need.components))
+
     def _accepts(self, need: Need) -> Accepts:
         components = (*self._components, *need.components)
         return Accepts(
             schemes=need.schemes,
             token_types=_TOKEN_TYPES,
             dwks=need.roles,
-            body=need.digest or any(name in BODY_COMPONENTS for name in components),
+            body=self.requires_digest(need),
             query=self._require_query,
             components=tuple(name for name in components if name not in BODY_COMPONENTS),
         )

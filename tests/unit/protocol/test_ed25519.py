@@ -108,6 +108,15 @@ def test_an_encoding_of_a_coordinate_beyond_the_field_is_refused(verify: Verify,
         assert not accepts(verify, PUBLIC, b"m", encoded + signature[32:])
 
 
+def test_the_fallback_reads_no_coordinate_beyond_the_field() -> None:
+    """Nobody can sign for such a key, so that only the check itself shows it; libsodium has the same one."""
+    for offset in range(19):
+        beyond = (ed25519.FIELD_PRIME + offset).to_bytes(32, "little")
+        assert not ed25519._sound_point(beyond)
+        assert not ed25519._sound_point(beyond[:31] + bytes([beyond[31] | 0x80]))
+    assert ed25519._sound_point((ed25519.FIELD_PRIME - 2).to_bytes(32, "little"))
+
+
 @both
 def test_a_second_s_for_the_same_signature_is_refused(verify: Verify) -> None:
     signature = ed25519.sign(SEED, PUBLIC, b"m")

@@ -128,6 +128,7 @@ async def test_a_resource_may_require_a_digest_of_every_body(world: World) -> No
     request = world.agent().sign("POST", URL, body=b"abc", drop=["content-digest"])
     assert (await ask(guarded, request)).status == 401
     assert (await ask(guarded, world.agent().sign("POST", URL, body=b"abc"))).status == 200
+    assert (await ask(guarded, world.agent().sign("POST", URL), chunks=[b"smuggled"])).status == 401
 
 
 async def test_a_body_that_was_not_announced_does_not_slip_past_a_required_digest(world: World, behind: Behind) -> None:

@@ -109,7 +109,8 @@ class Arrival:
         return question
 
     def _is_inside(self, question: Question, session: Session) -> bool:
-        return question.browser == session.handle
+        """Whether this browser came with the code already. A fresh code, which the agent shows now, is compared anew."""
+        return question.browser == session.handle and (question.code_used or question.state != "open")
 
     async def _check_callback(self, callback: str, question: Question) -> Words | None:
         """What to say of a callback that nobody may be sent to (F79); `None` where it is good."""

@@ -123,7 +123,7 @@ class Decision:
         """What became of a question, and what waits next."""
         verdict = question.verdict
         asked = Asked.read(verdict["asked"]) if verdict is not None else None
-        waiting = await self.desk.questions.waiting_for(self.desk.database, account.id, self.desk.now)
+        waiting = await self.desk.questions.waiting_for(self.desk.database, account.id, session.handle, self.desk.now)
         return await self.desk.show(
             "decided.html",
             session,

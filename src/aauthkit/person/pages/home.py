@@ -27,7 +27,9 @@ class Home:
         session = await self.desk.accounts.session(request)
         if session.account is None:
             return await to_sign_in(self.desk, session, "/")
-        waiting = await self.desk.questions.waiting_for(self.desk.database, session.account.id, self.desk.now)
+        waiting = await self.desk.questions.waiting_for(
+            self.desk.database, session.account.id, session.handle, self.desk.now
+        )
         return await self.desk.show(
             "home.html", session, open_for=BEATING, refresh=REFRESH, waiting=[waiting_line(one) for one in waiting]
         )
