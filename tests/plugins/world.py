@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -43,7 +43,7 @@ from aauthkit.protocol.messages import Answer, HeaderList
 from aauthkit.protocol.signature_key import JwtKey, parse_signature_key, read_member
 from aauthkit.provider import AgentProvider
 from aauthkit.resource import Resource
-from aauthkit.store import Database, open_database
+from aauthkit.store import Database, Subscription, open_database
 from aauthkit.trust import ANY, Trust
 from tests.plugins.orders import SCOPES, orders_api
 from tests.plugins.people import QuickHasher
@@ -155,6 +155,26 @@ async def no_pause(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
+class Waiting:
+    """A database that says how many held polls wait on it; everything else is the database's own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.held = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    @asynccontextmanager
+    async def subscribe(self, channel: str) -> AsyncIterator[Subscription]:
+        async with self._database.subscribe(channel) as subscription:
+            self.held += 1
+            try:
+                yield subscription
+            finally:
+                self.held -= 1
+
+
 class Traveller:
     """An agent of the world with one client, and what it does: whom it calls, what it was told, where it sent people."""
 
@@ -195,6 +215,10 @@ class Traveller:
         """The claims of the tokens of this type that were issued to it."""
         return [dict(one.claims) for one in self.events if isinstance(one, Obtained) and one.typ == typ]
 
+    @property
+    def under_way(self) -> bool:
+        return any(not call.done() for call in self._calls)
+
     async def close(self) -> None:
         for call in self._calls:
             if not call.done():
@@ -230,6 +254,7 @@ class World:
     def __post_init__(self) -> None:
         self._over = asyncio.Event()
         self._running: list[asyncio.Task[None]] = []
+        self._travellers: list[Traveller] = []
         self.listeners = {identifier: reserved() for identifier in IDENTIFIERS}
         names = {_host(name): listener.getsockname() for name, listener in self.listeners.items()}
         self.egress = Egress(names=names, ca_file=self.authority.ca_file, ssl_context=tls_of(self.authority))
@@ -242,7 +267,7 @@ class World:
 
     async def start(self, provider: Database, person: Database, *, api: ApiOf | None = None, key: SigningKey) -> None:
         """Start them all; `api` makes another application than the usual for the API."""
-        self.databases = (provider, person)
+        self.records = Waiting(person)
         self.accounts = Accounts(person, issuer=PS, clock=self.clock, hasher=QuickHasher())
         self.provider = AgentProvider(
             PROVIDER, keys=FixedKey(signing_key(PROVIDER)), database=provider, person_servers=[PS], clock=self.clock
@@ -250,7 +275,7 @@ class World:
         self.ps = PersonServer(
             PS,
             keys=FixedKey(key),
-            database=person,
+            database=cast("Database", self.records),
             discovery=self.discovery(),
             trust=Trust(agent_providers=frozenset({PROVIDER}), resources=ANY),
             accounts=self.accounts,
@@ -325,11 +350,14 @@ class World:
         return self.servers[PS].count("POST", "/person"), self.servers[PS].count("POST", "/token")
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass, and wake whoever waits so that they see it."""
+        """Let time pass, and wake whoever waits so that they see it. An agent under way is held by then."""
         assert isinstance(self.clock, Clock)
+        if any(traveller.under_way for traveller in self._travellers):
+            async with asyncio.timeout(PATIENCE):
+                while not self.records.held:
+                    await asyncio.sleep(0.005)
         self.clock.advance(seconds)
-        for database in self.databases:
-            await database.notify(CHANNEL)
+        await self.records.notify(CHANNEL)
 
     # People and agents
 
@@ -378,6 +406,7 @@ class World:
     def travels(self, agent: Agent, *, sync: bool = False, **settings: Any) -> Traveller:
         """`agent` with a client of its own."""
         traveller = Traveller(agent, sync, settings)
+        self._travellers.append(traveller)
         self._at_end(traveller.close)
         return traveller
 

@@ -7,22 +7,24 @@ import asyncio
 import json
 import platform as machine
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from ..agent import Agent, AgentHome
-from ..installation import Installation, InstallationError
+from ..egress import Egress
+from ..installation import Installation
+from ..narration import Narrator
 from ..outbound import Pending
-from .failing import CommandError
-from .places import add_home, home_folder
+from .failing import CalledWrongly, explain
+from .places import add_home, egress_for, folder, installed, with_next_step
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `init`."""
     parser.add_argument("name", metavar="NAME", help="letters, digits, - _ and . ; it never goes to another key")
     parser.add_argument("--provider", metavar="URL", help="the agent provider (default: the one of `aauthkit up`)")
-    parser.add_argument("--ps", metavar="URL", help="the person server (default: the one of `aauthkit up`)")
-    parser.add_argument("--no-ps", action="store_true", help="an agent that acts for nobody")
+    servers = parser.add_mutually_exclusive_group()
+    servers.add_argument("--ps", metavar="URL", help="the person server (default: the one of `aauthkit up`)")
+    servers.add_argument("--no-ps", action="store_true", help="an agent that acts for nobody")
     parser.add_argument(
         "--device", metavar="TEXT", default=machine.node()[:64] or None, help="shown where it is approved"
     )
@@ -37,21 +39,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Enrol one agent."""
-    home = options.home or home_folder()
-    found: Installation | None = None
-    with suppress(InstallationError):
-        found = Installation.load(home)
+    home, found = folder(options), installed(options)
     provider = options.provider or (found.provider if found else None)
     if provider is None:
-        raise CommandError("which agent provider?", "name one with --provider URL, or run `aauthkit up` first")
-    person_server = None if options.no_ps else options.ps or (found.person if found else None)
-    own = found is not None and provider == found.provider
-    egress_file = found.egress_file if found is not None and own else None
-    agent = asyncio.run(_enroll(options, home, provider, person_server, egress_file))
+        raise CalledWrongly("which agent provider?", "name one with --provider URL, or run `aauthkit up` first")
+    own = found if found is not None and provider == found.provider else None
+    # The person server of this machine is the default at its own provider only: another one does not know it.
+    person_server = None if options.no_ps else options.ps or (own.person if own else None)
+    try:
+        agent = asyncio.run(_enroll(options, home, provider, person_server, own, egress_for(found)))
+    except Exception as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        raise with_next_step(failure, own) from error
     kept = AgentHome(home).path(options.name)
     if options.json:
-        outcome = {"agent": agent.identifier, "provider": provider, "person_server": person_server, "file": str(kept)}
-        print(json.dumps(outcome))
+        outcome = {
+            "agent": agent.identifier,
+            "provider": provider,
+            "person_server": agent.person_server,
+            "file": str(kept),
+        }
+        print(json.dumps(outcome, indent=2))
     else:
         print(f"{agent.identifier} is enrolled; kept in {kept}")
         print(f"next: aauthkit fetch --agent {options.name} URL, or Agent.load({options.name!r}) in Python")
@@ -59,8 +69,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _enroll(
-    options: argparse.Namespace, home: Path, provider: str, person_server: str | None, egress_file: Path | None
+    options: argparse.Namespace,
+    home: Path,
+    provider: str,
+    person_server: str | None,
+    own: Installation | None,
+    egress: Egress,
 ) -> Agent:
+    narrator = Narrator(sys.stderr)
     told = False
 
     async def on_pending(_pending: Pending) -> None:
@@ -69,17 +85,21 @@ async def _enroll(
             return
         told = True
         record = AgentHome(home).find(options.name)
-        key = f" (durable key {record.durable.kid})" if record is not None else ""
-        print(f"waiting until {provider} admits {options.name}{key}", file=sys.stderr)
-        if egress_file is not None:
-            print(f"  in another terminal: aauthkit provider approve {options.name}", file=sys.stderr)
+        if record is not None:
+            narrator.line(f"  the agent's durable key is {record.durable.kid}: compare it where you admit it")
+        if own is not None:
+            narrator.line(f"  in another terminal: aauthkit provider approve {options.name}")
+        narrator.waiting(f"until {provider} admits {options.name}; Ctrl-C stops, the same command goes on")
 
-    return await Agent.enroll(
+    agent = await Agent.enroll(
         options.name,
         provider=provider,
         person_server=person_server,
         home=home,
-        egress_file=egress_file,
+        egress=egress,
+        egress_file=own.egress_file if own else None,
         device=options.device,
         on_pending=on_pending,
     )
+    with narrator.silence():
+        return agent

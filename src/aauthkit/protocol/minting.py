@@ -11,6 +11,7 @@ from typing import Any, Final
 from .identifiers import format_scope
 from .jose import PublicKey, SigningKey, sign_jwt
 from .tokens import (
+    ACCESS_DWK,
     AGENT_DWK,
     AGENT_TYP,
     AUTH_TYP,
@@ -138,7 +139,14 @@ def mint_auth_token(
     tenant: str | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> str:
-    """An auth token (draft-11 §9.4.1): no agent identifier, no delegation chain; `extra` adds identity claims."""
+    """An auth token (draft-11 §9.4.1): no agent identifier, no delegation chain; `extra` adds identity claims.
+
+    Raises `ValueError` for a `dwk` that issues none, and for a person server other than the one that issues it.
+    """
+    if dwk not in (PERSON_DWK, ACCESS_DWK) or (dwk == PERSON_DWK and ps != iss):
+        raise ValueError("an auth token is issued by an access server, or by the person server that it names")
+    if extra and {"agent", "act"} & extra.keys():
+        raise ValueError("an auth token carries neither agent nor act (draft-11 §9.4.1)")
     claims = {
         **(extra or {}),
         "iss": iss,

@@ -1,21 +1,16 @@
 """What strangers may cost: anybody can ask to be enrolled, so how often and how much is bounded.
 
-In memory, each process for itself, except for the number of open requests, which is on record.
+How often is kept in memory, by each process for itself; the number of open requests is on record.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from ..protocol.problems import Problem
-
 IPV6_CUSTOMER: Final = 64
 """Bits of an IPv6 address that count as one asker: what follows them is the customer's to choose."""
-MAX_SUBJECTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +40,3 @@ def network_of(peer: str | None) -> str:
             return str(IPv6Address(int(address) >> IPV6_CUSTOMER << IPV6_CUSTOMER))
         address = address.ipv4_mapped
     return str(address)
-
-
-class Pace:
-    """How often each subject may come: `per_minute` at once, and as many in every minute that follows."""
-
-    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
-        self._apart = 60 / per_minute
-        self._clock = clock
-        self._paid: dict[str, float] = {}
-        """Until when each subject has used up its share: a minute ahead at most."""
-
-    def admit(self, subject: str) -> None:
-        """Return and count, or raise `Problem` 429 with the seconds to wait."""
-        now = self._clock()
-        paid = min(max(self._paid.pop(subject, now), now), now + 60)
-        wait = round(paid + self._apart - now - 60, 3)
-        if wait <= 0:
-            paid += self._apart
-        if len(self._paid) >= MAX_SUBJECTS:
-            del self._paid[next(iter(self._paid))]  # whoever came longest ago
-        self._paid[subject] = paid
-        if wait > 0:
-            raise Problem("rate_limited", retry_after=math.ceil(wait))

@@ -18,6 +18,7 @@ from ..deferred import PendingRequest, Waiting
 from ..discovery import Discovery
 from ..egress import Egress, Http
 from ..keys import Keys
+from ..pacing import Pace
 from ..protocol.headers import APPROVAL_PENDING
 from ..protocol.identifiers import (
     NO_LOOPBACK,
@@ -40,7 +41,7 @@ from . import records, routes
 from .asking import EnrollmentAsk, check_apart, read_ask
 from .enrollments import REQUEST_LIFETIME, EnrollmentRequest, Enrollments
 from .evidence import Evidence, EvidenceRefused, EvidenceVerifier, approved_by_a_person
-from .limits import Limits, Pace, network_of
+from .limits import Limits, network_of
 from .records import AgentRecord, IssuedToken
 
 TOKEN_LIFETIME: Final = 3600

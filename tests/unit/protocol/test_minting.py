@@ -208,3 +208,17 @@ def test_joserfc_reads_what_is_minted(typ: str, mint: Mint, values: dict[str, An
         found = joserfc_jwt.decode(mint(key, **values), joserfc_jwk.import_key(key.public.jwk), algorithms=[key.alg])
         assert found.header["typ"] == typ
         assert found.claims["exp"] == NOW + 200
+
+
+def test_an_auth_token_is_issued_by_an_access_server_or_by_the_person_server_it_names() -> None:
+    """§9.4.1: `ps` equals `iss` when a person server issued it; neither `agent` nor `act` is ever in it (F25)."""
+    fine = {"iss": "https://ps.example", "dwk": "aauth-person.json", "ps": "https://ps.example"}
+    rest = {"aud": "https://api.example", "sub": "p", "cnf": AGENT_KEY.public, "jti": "j", "iat": 1, "exp": 2}
+    mint_auth_token(ISSUER_KEY, **fine, **rest)
+    mint_auth_token(ISSUER_KEY, **{**fine, "dwk": "aauth-access.json", "iss": "https://as.example"}, **rest)
+    for wrong in ({"ps": "https://other.example"}, {"dwk": "aauth-agent.json"}):
+        with pytest.raises(ValueError):
+            mint_auth_token(ISSUER_KEY, **{**fine, **wrong}, **rest)
+    for claim in ("agent", "act"):
+        with pytest.raises(ValueError):
+            mint_auth_token(ISSUER_KEY, **fine, **rest, extra={claim: "aauth:x@agents.example"})
