@@ -11,6 +11,7 @@ settings.load_profile("house")
 
 pytest_plugins = [
     "tests.plugins.machine",
+    "tests.plugins.commands",
     "tests.plugins.stores",
     "tests.plugins.tls",
     "tests.plugins.discovering",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .agent import ScopeReduced as ScopeReduced
     from .callers import Grant as Grant
     from .callers import Person as Person
+    from .callers import Session as Session
     from .keys import KeyFile as KeyFile
     from .resource import Resource as Resource
     from .trust import ANY as ANY
@@ -31,6 +32,7 @@ _ROOMS: Final = {
     "Person": "callers",
     "Resource": "resource",
     "ScopeReduced": "agent",
+    "Session": "callers",
 }
 """Each public name and the room it comes from, imported when the name is first asked for."""
 
@@ -43,6 +45,7 @@ __all__ = [
     "Person",
     "Resource",
     "ScopeReduced",
+    "Session",
     "__version__",
 ]
 

@@ -19,6 +19,7 @@ from .outbound import Credential, Outbound, sign_outgoing
 from .protocol.jose import SigningKey
 from .protocol.messages import Answer, HeaderList, SignedRequest
 from .protocol.signature_key import hwk_header
+from .protocol.tokens import AgentToken
 
 MAX_SHOWN = 8 * 1024 * 1024
 """Largest answer that is read, in bytes."""
@@ -46,10 +47,12 @@ def bare_credential() -> Credential:
     return Credential(key, hwk_header(key.public))
 
 
-async def agent_credential(name: str, http: Http, egress: Egress, *, home: Path | None = None) -> Credential:
+async def agent_token(
+    name: str, http: Http, egress: Egress, *, home: Path | None = None
+) -> tuple[SigningKey, AgentToken]:
     """A fresh key with an agent token for it, from the provider of the agent that `aauthkit init NAME` made.
 
-    Raises `AgentUnknown`, `EnrollmentError`.
+    Raises `AgentUnknown`, `EnrollmentError`, `EgressError`.
     """
     record = AgentHome(home).load(name)
     key = SigningKey.generate(token_bytes)
@@ -63,7 +66,13 @@ async def agent_credential(name: str, http: Http, egress: Egress, *, home: Path 
         ps=record.person_server,
         loopback=egress.loopback,
     )
-    return Credential.from_token(key, enrolled.token.raw)
+    return key, enrolled.token
+
+
+async def agent_credential(name: str, http: Http, egress: Egress, *, home: Path | None = None) -> Credential:
+    """What an agent signs with that presents its agent token, as `agent_token` gets it."""
+    key, token = await agent_token(name, http, egress, home=home)
+    return Credential.from_token(key, token.raw)
 
 
 def prepare(

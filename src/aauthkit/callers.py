@@ -175,4 +175,39 @@ class Grant(_Proved):
         return f"Grant({self.person.sub}, ps={self.person.ps}, scope={sorted(self.scope)})"
 
 
-Caller = Pseudonym | Server | Delegate | Agent | Person | Grant
+Holder = Pseudonym | Server | Agent | Person | Grant
+"""Who may hold a session token: it says nothing without the one it was bound to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Proved by a session token, and by the agent, token or key that it was bound to (draft-11 §6.3).
+
+    `subject`, `scope`, `account` and `claims` are what the resource itself keeps of it; `exp` is when it ends, in
+    seconds since the epoch.
+    """
+
+    id: str
+    subject: str
+    proof: Holder = field(repr=False)
+    token: str = field(repr=False)
+    exp: int
+    scope: frozenset[str] = frozenset()
+    account: str | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def agent(self) -> Agent | None:
+        """Which agent this is, where it showed its agent token."""
+        return self.proof if isinstance(self.proof, Agent) else None
+
+    @property
+    def key(self) -> PublicKey:
+        """The key that signed."""
+        return self.proof.key
+
+    def __repr__(self) -> str:
+        return f"Session({self.subject}, {self.proof!r})"
+
+
+Caller = Pseudonym | Server | Delegate | Agent | Session | Person | Grant

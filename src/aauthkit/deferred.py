@@ -22,7 +22,7 @@ from .protocol.jose import b64url_encode
 from .protocol.messages import Answer, json_answer
 from .protocol.problems import Problem
 from .serving import Request
-from .store import Database, Migration, Row, StoreError, Subscription, Transaction
+from .store import Database, Migration, Row, StoreBusy, StoreUnavailable, Subscription, Transaction
 
 log = logging.getLogger("aauthkit.deferred")
 
@@ -285,11 +285,12 @@ class Deferred:
     async def wake(self, pending: PendingRequest) -> None:
         """Tell whoever polls, in this process or another, that something changed. Call after the commit.
 
-        Never fails: what was committed stands, and a poll that was not woken looks again by itself.
+        Records out of reach are no failure here: what was committed stands, and a poll that was not woken looks again by
+        itself.
         """
         try:
             await self._db.notify(CHANNEL, pending.id)
-        except StoreError as error:
+        except (StoreBusy, StoreUnavailable) as error:
             log.warning("a held poll was not woken: %s", error)
 
     async def use_code(self, page: str, code: str, *, then: Arrive | None = None) -> PendingRequest:

@@ -40,13 +40,17 @@ def port_of(origin: str) -> int:
 
 
 def free_ports(*preferred: int, taken: Iterable[int] = ()) -> list[int]:
-    """A port of loopback for each that is preferred: that one, if nobody listens there, else any; no two the same."""
+    """A port of loopback for each that is preferred: that one, if nobody listens there, else one of those above it.
+
+    Ten apart, and below what systems hand out by themselves, so that they are free at a later run as well.
+    """
     kept = set(taken)
     chosen: list[int] = []
     for wanted in preferred:
-        port = free_port(wanted)
-        while port in kept:
-            port = free_port(0)
+        for candidate in (*range(wanted, wanted + 1000, 10), 0, 0):
+            port = free_port(candidate)
+            if port not in kept and candidate in (port, 0):
+                break
         kept.add(port)
         chosen.append(port)
     return chosen

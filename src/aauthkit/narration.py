@@ -21,11 +21,12 @@ from .protocol.identifiers import authority_of
 
 SHOWN_CLAIMS: Final = ("sub", "aud", "ps", "scope", "account", "presented_jti", "mission_s256", "tenant")
 LEVELS: Final = {
-    "agent": "presenting its agent token",
-    "person": "presenting the person token",
-    "grant": "presenting the auth token",
-    "key": "by a bare key",
+    "agent": "signed, presenting its agent token",
+    "person": "signed, presenting the person token",
+    "grant": "signed, presenting the auth token",
+    "key": "signed by a bare key",
 }
+"""How a request is signed, by the level of what it presents."""
 WIDEST: Final = 100
 NARROWEST: Final = 40
 _STYLES: Final = {"dim": "2", "bold": "1", "good": "32", "bad": "31", "ask": "33", "name": "36"}
@@ -84,7 +85,7 @@ class Narrator:
 
     def sent(self, method: str, url: str, how: str) -> None:
         """A request, and what signed it."""
-        self.line(f"  → {method} {_short(url)}  {self.styled('dim', 'signed, ' + how)}")
+        self.line(f"  → {method} {_short(url)}  {self.styled('dim', how)}")
 
     def answered(self, status: int, what: str | None = None) -> None:
         """A status, and what it asks for or refuses."""
@@ -95,6 +96,10 @@ class Narrator:
         """Something that takes as long as it takes; on a terminal, with the time it has taken."""
         self.line(f"  … {words}")
         self._wait.begin(words)
+
+    def done(self) -> None:
+        """What was waited for has come, or will not."""
+        self._wait.end()
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -111,7 +116,7 @@ class Narrator:
             return
         self._waiting = None
         if isinstance(event, Sent):
-            self.sent(event.method, event.url, LEVELS.get(event.level, f"presenting {event.level}"))
+            self.sent(event.method, event.url, LEVELS.get(event.level, f"signed, presenting {event.level}"))
         elif isinstance(event, Answered):
             self.answered(event.status, f"requirement={event.requirement}" if event.requirement else event.error)
         elif isinstance(event, Obtained):

@@ -22,12 +22,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def reserved() -> socket.socket:
+def reserved(port: int = 0) -> socket.socket:
     """A port of loopback that nobody else gets, for `served`; until then it takes no connection."""
     # Of the protocol by name: asyncio leaves Nagle's algorithm on for a socket that does not say it is TCP.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(("127.0.0.1", port))
     return listener
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,7 +28,7 @@ import pytest
 from aauthkit.accounts import Accounts
 from aauthkit.agent import Agent, AgentHome, Callback, Errand
 from aauthkit.agent.watching import Event, Obtained
-from aauthkit.asgi import App, Asgi, Message, Receive, Scope, Send
+from aauthkit.asgi import App, Asgi, Receive, Scope, Send
 from aauthkit.deferred import CHANNEL
 from aauthkit.discovery import Discovery
 from aauthkit.egress import Egress, Http
@@ -39,14 +38,15 @@ from aauthkit.outbound import Credential, Outbound, Pending
 from aauthkit.person import PersonServer
 from aauthkit.protocol.headers import parse_requirement
 from aauthkit.protocol.jose import SigningKey
-from aauthkit.protocol.messages import Answer, HeaderList
-from aauthkit.protocol.signature_key import JwtKey, parse_signature_key, read_member
+from aauthkit.protocol.messages import Answer
 from aauthkit.provider import AgentProvider
 from aauthkit.resource import Resource
-from aauthkit.store import Database, Subscription, open_database
+from aauthkit.serving import Request, Route, Routes
+from aauthkit.store import Database, open_database
 from aauthkit.trust import ANY, Trust
 from tests.plugins.orders import SCOPES, orders_api
 from tests.plugins.people import QuickHasher
+from tests.plugins.recording import Recorder, Waiting
 from tests.plugins.serving import reserved, served
 from tests.plugins.signing import new_key
 from tests.plugins.simulators import AgentClient, Outcome
@@ -64,73 +64,14 @@ ELSEWHERE = "https://elsewhere.example"
 IDENTIFIERS = (PROVIDER, PS, API, OTHER, PLAIN, ELSEWHERE)
 
 
-@dataclass
-class Seen:
-    """A request as it arrived at a server, and the status of its answer (0 until there is one)."""
-
-    method: str
-    target: str
-    headers: HeaderList
-    status: int = 0
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]
-
-    @property
-    def presented(self) -> JwtKey:
-        """The token it was signed with."""
-        (member,) = parse_signature_key([value for name, value in self.headers if name == "signature-key"]).values()
-        key = read_member(member)
-        assert isinstance(key, JwtKey)
-        return key
-
-    @property
-    def level(self) -> str:
-        """The type of that token."""
-        return str(self.presented.jwt.header["typ"])
+async def greet(_request: Request) -> Answer:
+    """Says hello to anybody."""
+    return Answer(200, (("content-type", "text/plain"),), b"hello")
 
 
-class Recorder:
-    """An application in front of another one, which notes what comes and what is answered."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self.seen: list[Seen] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        query = scope["query_string"].decode("latin-1")
-        target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-        seen = Seen(scope["method"], target, headers)
-        self.seen.append(seen)
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                seen.status = message["status"]
-            await send(message)
-
-        await self._app(scope, receive, sending)
-
-    def statuses(self, method: str, path: str) -> list[int]:
-        """The statuses of the answers to requests for this path, or for what is below it if it ends in a slash."""
-        return [
-            one.status
-            for one in self.seen
-            if one.method == method and (one.path.startswith(path) if path.endswith("/") else one.path == path)
-        ]
-
-    def count(self, method: str, path: str) -> int:
-        return len(self.statuses(method, path))
-
-
-async def hello(scope: Scope, _receive: Receive, send: Send) -> None:
-    """A site that says hello to anybody."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"hello"})
+def a_site() -> App:
+    """A site that knows nothing of AAuth."""
+    return Asgi(Routes(Route("GET", "/page", greet)))
 
 
 def without_metadata(app: App) -> App:
@@ -150,33 +91,8 @@ def tls_of(authority: Authority) -> ssl.SSLContext:
     return Egress(ca_file=authority.ca_file).tls()
 
 
-async def no_pause(_seconds: float) -> None:
-    """An agent's pause in a world whose clock stands still."""
-    await asyncio.sleep(0)
-
-
-class Waiting:
-    """A database that says how many held polls wait on it; everything else is the database's own."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.held = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    @asynccontextmanager
-    async def subscribe(self, channel: str) -> AsyncIterator[Subscription]:
-        async with self._database.subscribe(channel) as subscription:
-            self.held += 1
-            try:
-                yield subscription
-            finally:
-                self.held -= 1
-
-
 class Traveller:
-    """An agent of the world with one client, and what it does: whom it calls, what it was told, where it sent people."""
+    """An agent with one client, and what it does: whom it calls, what it is told, where it sends people."""
 
     def __init__(self, agent: Agent, sync: bool, settings: dict[str, Any]) -> None:
         self.agent = agent
@@ -252,8 +168,9 @@ class World:
     servers: dict[str, Recorder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._over = asyncio.Event()
-        self._running: list[asyncio.Task[None]] = []
+        self._over: dict[str, asyncio.Event] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._all_up = asyncio.Event()
         self._travellers: list[Traveller] = []
         self.listeners = {identifier: reserved() for identifier in IDENTIFIERS}
         names = {_host(name): listener.getsockname() for name, listener in self.listeners.items()}
@@ -265,28 +182,30 @@ class World:
 
     # Servers
 
-    async def start(self, provider: Database, person: Database, *, api: ApiOf | None = None, key: SigningKey) -> None:
+    async def start(self, database: Database, *, api: ApiOf | None = None, key: SigningKey) -> None:
         """Start them all; `api` makes another application than the usual for the API."""
-        self.records = Waiting(person)
-        self.accounts = Accounts(person, issuer=PS, clock=self.clock, hasher=QuickHasher())
+        self.records, self._key = Waiting(database), key
+        self.accounts = Accounts(database, issuer=PS, clock=self.clock, hasher=QuickHasher())
         self.provider = AgentProvider(
-            PROVIDER, keys=FixedKey(signing_key(PROVIDER)), database=provider, person_servers=[PS], clock=self.clock
+            PROVIDER, keys=FixedKey(signing_key(PROVIDER)), database=database, person_servers=[PS], clock=self.clock
         )
+        provider = Asgi(self.provider, start=self.provider.start, close=self.provider.close)
+        apps = {PROVIDER: provider, PS: self.person_server(), API: api(self) if api is not None else self.orders(API)}
+        await asyncio.gather(*(self.serve(identifier, app) for identifier, app in apps.items()))
+        self._all_up.set()
+
+    def person_server(self) -> App:
+        """The person server as a new process makes it: the same records and keys, and nothing remembered."""
         self.ps = PersonServer(
             PS,
-            keys=FixedKey(key),
+            keys=FixedKey(self._key),
             database=cast("Database", self.records),
             discovery=self.discovery(),
             trust=Trust(agent_providers=frozenset({PROVIDER}), resources=ANY),
             accounts=self.accounts,
             clock=self.clock,
         )
-        apps: dict[str, App] = {
-            PROVIDER: Asgi(self.provider, start=self.provider.start, close=self.provider.close),
-            PS: Asgi(self.ps, start=self.ps.start, close=self.ps.close),
-            API: api(self) if api is not None else self.orders(API),
-        }
-        await asyncio.gather(*(self.serve(identifier, app) for identifier, app in apps.items()))
+        return Asgi(self.ps, start=self.ps.start, close=self.ps.close)
 
     def orders(self, identifier: str) -> App:
         """The usual API under this name."""
@@ -300,30 +219,46 @@ class World:
             egress=self.egress,
             clock=self.clock,
         )
-        return orders_api(resource)  # type: ignore[return-value]
+        return orders_api(resource)
 
     async def serve(self, identifier: str, app: App | None = None) -> Recorder:
         """Serve `app`, or the usual API, as `identifier`, until the end."""
         recorder = self.servers[identifier] = Recorder(app if app is not None else self.orders(identifier))
-        started = asyncio.Event()
-        running = asyncio.create_task(self._serve(identifier, recorder, started))
-        self._running.append(running)
+        started, over = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(self._serve(identifier, recorder, started, over))
+        self._running[identifier], self._over[identifier] = running, over
         await asyncio.wait({running, waiting := asyncio.create_task(started.wait())}, return_when="FIRST_COMPLETED")
         waiting.cancel()
         if running.done():
             running.result()
         return recorder
 
-    async def _serve(self, identifier: str, app: App, started: asyncio.Event) -> None:
-        options = {"listener": self.listeners[identifier], "h11_max_incomplete_event_size": 64 * 1024}
-        async with served(app, self.authority, _host(identifier), **options):
+    async def _serve(self, identifier: str, app: App, started: asyncio.Event, over: asyncio.Event) -> None:
+        options = {"h11_max_incomplete_event_size": 64 * 1024, "timeout_graceful_shutdown": 0}
+        listener = self.listeners[identifier]
+        async with served(app, self.authority, _host(identifier), listener=listener, **options):
             started.set()
-            await self._over.wait()
+            await over.wait()
+
+    async def restart_person_server(self) -> None:
+        """End it and start it again on the same port; agents pause meanwhile."""
+        self._all_up.clear()
+        self._over[PS].set()
+        await self._running[PS]
+        self.listeners[PS] = reserved(self.egress.names[_host(PS)][1])
+        await self.serve(PS, self.person_server())
+        self._all_up.set()
+
+    async def pause(self, _seconds: float) -> None:
+        """An agent's pause, in a world whose clock stands still: until every server is there."""
+        await asyncio.sleep(0)
+        await self._all_up.wait()
 
     async def stop(self) -> None:
         """End every server, all at once."""
-        self._over.set()
-        await asyncio.gather(*self._running)
+        for over in self._over.values():
+            over.set()
+        await asyncio.gather(*self._running.values())
         for listener in self.listeners.values():
             listener.close()
 
@@ -372,8 +307,8 @@ class World:
         self._at_end(someone.close)
         return someone
 
-    async def admit(self, name: str, durable: SigningKey | None = None, **settings: Any) -> Agent:
-        """Enrol an agent, admitted by the provider's operator."""
+    async def admit(self, name: str, **settings: Any) -> Agent:
+        """Enrol an agent, admitted by the provider's operator; `settings` as of `Agent`."""
 
         async def approve(_pending: Pending) -> None:
             for request in await self.provider.pending():
@@ -388,7 +323,7 @@ class World:
             egress=self.egress,
             on_pending=approve,
             clock=self.clock,
-            sleep=no_pause,
+            sleep=self.pause,
             **settings,
         )
 
@@ -396,11 +331,9 @@ class World:
         """A new agent with a client (`settings` as of `Agent.client`)."""
         return self.travels(await self.admit(name), sync=sync, **settings)
 
-    def restarted(
-        self, name: str, *, key: SigningKey | None = None, sync: bool = False, **settings: Any
-    ) -> Traveller:
+    def restarted(self, name: str, *, key: SigningKey | None = None, sync: bool = False, **settings: Any) -> Traveller:
         """The agent as a new process finds it: nothing remembered but what is on disk; a fresh key, or `key`."""
-        agent = Agent.load(name, home=self.home, egress=self.egress, key=key, clock=self.clock, sleep=no_pause)
+        agent = Agent.load(name, home=self.home, egress=self.egress, key=key, clock=self.clock, sleep=self.pause)
         return self.travels(agent, sync=sync, **settings)
 
     def travels(self, agent: Agent, *, sync: bool = False, **settings: Any) -> Traveller:
@@ -415,7 +348,7 @@ class World:
         record, key = AgentHome(self.home).load(name), key or new_key()
         http, discovery = Http(self.egress), self.discovery()
         self._at_end(http.aclose)
-        outbound = Outbound(http, clock=self.clock, sleep=no_pause)
+        outbound = Outbound(http, clock=self.clock, sleep=self.pause)
         enrolled = await refresh(
             outbound,
             discovery,
@@ -454,34 +387,31 @@ def _host(identifier: str) -> str:
 async def open_world(
     authority: Authority,
     folder: Path,
-    *urls: str,
+    database: Database,
+    *,
     clock: Callable[[], float],
     api: ApiOf | None = None,
     key: SigningKey | None = None,
 ) -> AsyncIterator[World]:
-    """A world on two databases, the provider's and the person server's; `key` signs for the person server."""
+    """A world on one database, as `World.start` makes it; `key` signs for the person server."""
     world = World(authority, folder, clock)
     async with world.stack as stack:
-        databases = [await open_database(url) for url in urls]
-        for database in databases:
-            stack.push_async_callback(database.close)
         stack.push_async_callback(world.stop)
-        await world.start(*databases, api=api, key=key or signing_key(PS))
+        await world.start(database, api=api, key=key or signing_key(PS))
         yield world
 
 
 @pytest.fixture
-async def real_world(
-    authority: Authority, new_database_url: Callable[[], str], clock: Clock, tmp_path: Path
-) -> AsyncIterator[World]:
+async def real_world(authority: Authority, database: Database, clock: Clock, tmp_path: Path) -> AsyncIterator[World]:
     """Everybody, on each engine in turn, at a time that stands still."""
-    async with open_world(authority, tmp_path, new_database_url(), new_database_url(), clock=clock) as world:
+    async with open_world(authority, tmp_path, database, clock=clock) as world:
         yield world
 
 
 @pytest.fixture
 async def quick_real_world(authority: Authority, clock: Clock, tmp_path: Path) -> AsyncIterator[World]:
     """The same on SQLite in memory, for what no engine decides."""
-    memory = "sqlite://:memory:"
-    async with open_world(authority, tmp_path, memory, memory, clock=clock) as world:
+    database = await open_database("sqlite://:memory:")
+    async with open_world(authority, tmp_path, database, clock=clock) as world:
         yield world
+    await database.close()

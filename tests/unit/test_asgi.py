@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -173,3 +174,34 @@ async def test_a_failed_start_or_end_is_told_to_the_server() -> None:
         await lifespan(Asgi(Routes(), start=fail))
     with pytest.raises(RuntimeError, match="no database"):
         await lifespan(Asgi(Routes(), close=fail))
+
+
+@pytest.mark.parametrize(("method", "chunks"), [("GET", [b""]), ("POST", [b"half", b"half"])])
+async def test_a_held_request_whose_client_has_gone_is_let_go(method: str, chunks: list[bytes]) -> None:
+    """Its answer would reach nobody, and a pending URL gives its terminal one once (draft-11 §11.8.3)."""
+    read: list[bytes] = []
+    let_go = asyncio.Event()
+
+    async def hold(request: Request) -> Answer:
+        read.append(await request.read() if request.has_body else b"")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            let_go.set()
+        raise AssertionError("nobody ends this wait")
+
+    headers = (("prefer", "wait=45"), *([("content-length", "8")] if method == "POST" else []))
+    wire = Wire([*chunks])
+    await Asgi(Routes(Route(method, "/held", hold)))(
+        scope_of(Request(method, "/held", headers)), wire.receive, wire.send
+    )
+    assert wire.sent == []
+    assert read == [b"".join(chunks)]
+    assert let_go.is_set()
+
+
+async def test_a_request_that_may_be_held_is_answered_like_any_other() -> None:
+    wire = await exchange(
+        app, Request("POST", "/echo", (("prefer", "wait=45"), ("content-length", "3"))), chunks=[b"abc"]
+    )
+    assert (wire.answer.status, wire.answer.body) == (200, b"abc")

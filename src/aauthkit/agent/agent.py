@@ -222,6 +222,41 @@ class Agent:
             self._standing, self._options(nonce, person, justification, prompt, spool, watch), **settings
         )
 
+    def transport(
+        self,
+        inner: Any = None,
+        *,
+        nonce: bool = True,
+        person: PersonChannel | _Default | None = AUTOMATIC,
+        justification: str | None = None,
+        prompt: str | None = None,
+        spool: int = SPOOL,
+        watch: Watch = unwatched,
+    ) -> Any:
+        """The transport for an `AsyncClient` of the user's own, of `httpx2` or of `httpx`; options as for `client`.
+
+        `inner` sends what was signed: a transport of either library, by default the agent's own way out (`egress`).
+        """
+        from .either import async_transport
+
+        return async_transport(self._standing, self._options(nonce, person, justification, prompt, spool, watch), inner)
+
+    def sync_transport(
+        self,
+        inner: Any = None,
+        *,
+        nonce: bool = True,
+        person: PersonChannel | _Default | None = AUTOMATIC,
+        justification: str | None = None,
+        prompt: str | None = None,
+        spool: int = SPOOL,
+        watch: Watch = unwatched,
+    ) -> Any:
+        """The same as `transport`, for a synchronous `Client` of either library."""
+        from .either import sync_transport
+
+        return sync_transport(self._standing, self._options(nonce, person, justification, prompt, spool, watch), inner)
+
     def _options(
         self,
         nonce: bool,

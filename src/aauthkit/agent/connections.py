@@ -88,12 +88,17 @@ class Exchange:
         with self._lock:
             found = self._by_loop.get(loop)
             if found is None:
+                self._forget_closed_loops()
                 http = AgentHttp(self.egress, self._chosen)
                 discovery = Discovery(http, clock=self._clock)
                 outbound = Outbound(http, clock=self._clock, sleep=self._sleep, nonce=self._nonce)
                 found = self._by_loop[loop] = Connections(http, discovery, outbound)
             found.users.add(id(user))
             return found
+
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
+            del self._by_loop[loop]  # what is kept for a loop may keep the loop, so nothing else would
 
     async def leave(self, user: Any) -> None:
         """`user` needs the running loop's connections no longer."""

@@ -40,8 +40,10 @@ class Flights:
         """The outcome of `run`, or of the run of the same name that is under way already."""
         while True:
             flight = self._board(name, run)
+            outcome = asyncio.wrap_future(flight.outcome)
+            outcome.add_done_callback(_heard)
             try:
-                return await asyncio.shield(asyncio.wrap_future(flight.outcome))
+                return await asyncio.shield(outcome)
             except Abandoned:
                 continue
             finally:
@@ -88,3 +90,9 @@ class Flights:
                 del self._open[name]
         if last and flight.loop is not None and flight.task is not None and not flight.loop.is_closed():
             flight.loop.call_soon_threadsafe(flight.task.cancel)
+
+
+def _heard(outcome: asyncio.Future[Any]) -> None:
+    """A failure counts as heard, also where its waiter has left: asyncio would report it as lost."""
+    if not outcome.cancelled():
+        outcome.exception()

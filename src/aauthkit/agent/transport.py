@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import httpx2
 
+from ..portal import wait_for
 from ..protocol.messages import Answer, HeaderList
 from .errors import BodyTooLarge, PendingRefused, Unsignable
 from .flow import Call
 from .messages import Original, Outgoing
-from .portal import wait_for
 from .standing import Options, Standing
 
 MAX_CHALLENGE: Final = 64 * 1024

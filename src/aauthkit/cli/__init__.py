@@ -76,14 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the return value."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _write_anything()
-    if words[:1] == ["--version"]:
-        print(version())
-        return 0
-    options = parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
     try:
-        code = _run(options)
-        sys.stdout.flush()
-        return code
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
         number = getattr(interrupt, "number", None)
         print("\ninterrupted" if number is None else "\ntold to end", file=sys.stderr)
@@ -94,7 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return CUT_OFF
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(words: Sequence[str]) -> int:
+    if list(words[:1]) == ["--version"]:
+        print(version())
+        return 0
+    options = parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
     run: Run = options.run
     try:
         return run(options)

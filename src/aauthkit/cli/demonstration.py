@@ -7,22 +7,34 @@ import asyncio
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from .failing import CommandError
+from .failing import CommandError, explain
+from .stopping import stoppable
 
-NEEDED: Final = ("uvicorn", "fastapi", "argon2", "jinja2", "markdown_it", "nh3")
+if TYPE_CHECKING:
+    from ..demo.stage import Stage
+
+NEEDED: Final = ("uvicorn", "h11", "fastapi", "argon2", "jinja2", "markdown_it", "nh3", "segno")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `demo`."""
-    parser.add_argument("--headless", action="store_true", help="play the person's part too; fails if anything differs")
+    person = parser.add_mutually_exclusive_group()
+    person.add_argument("--headless", action="store_true", help="play the person's part too; fails if anything differs")
+    person.add_argument("--show", choices=("browser", "terminal"), help="how you are brought to a page")
     parser.add_argument(
-        "--folder", type=Path, default=Path("aauthkit-demo"), help="where everything is kept (default: ./aauthkit-demo)"
+        "--folder",
+        type=Path,
+        default=Path("aauthkit-demo"),
+        metavar="FOLDER",
+        help="where everything is kept (default: ./aauthkit-demo)",
     )
-    parser.add_argument("--show", choices=("browser", "terminal"), help="how you are brought to a page")
-    parser.add_argument("--no-colour", action="store_true", help="plain text")
-    parser.epilog = "Ctrl-C ends it all. A second run in the same folder keeps your account and the keys."
+    parser.add_argument("--no-colour", action="store_true", help="plain text, also on a terminal")
+    parser.epilog = (
+        "Ctrl-C ends it all. A second run in the same folder keeps your account and the keys.\n"
+        "Exit code: 0 all was as expected, 1 something differed."
+    )
     parser.set_defaults(run=run)
 
 
@@ -33,35 +45,60 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(
             f"the demonstration needs libraries that are not installed ({', '.join(missing)})",
             "pip install 'aauthkit[demo]'",
+            kind="MissingLibrary",
         )
-    from ..demo.stage import DemonstrationFailed, Stage
-    from ..demo.visitor import VisitFailed
+    from ..demo.stage import Stage
     from ..narration import Narrator
     from ..supervision import Supervisor
 
     narrator = Narrator(sys.stdout, colour=False if options.no_colour else None)
+    narrator.line("Starting an agent provider, a person server and a shop's API, three processes on this machine …")
     stage = Stage.set_up(options.folder.absolute(), narrator)
-    with Supervisor(stage.found.root / "logs") as supervisor:
-        stage.start(supervisor)
-        narrator.line("Three processes on this machine, speaking AAuth:")
-        narrator.line(f"  agent provider  {stage.found.provider}")
-        narrator.line(f"  person server   {stage.found.person}")
-        narrator.line(f"  a shop's API    {stage.shop}")
-        narrator.line(f"  everything they keep is in {stage.found.root}")
+    with stoppable(), Supervisor(stage.found.root / "logs") as supervisor:
+        _start(stage, supervisor)
         try:
             asyncio.run(_tell(stage, options))
-        except (DemonstrationFailed, VisitFailed) as failed:
-            raise CommandError(f"not as expected: {failed}", f"logs: {stage.found.root / 'logs'}") from failed
+        except Exception as error:
+            failure = explain(error)
+            if failure is None:
+                raise
+            ended = supervisor.ended()
+            if ended is not None:
+                raise CommandError(
+                    f"the {ended.name} ended by itself:\n{ended.tail()}", f"its log: {ended.log}"
+                ) from error
+            hint = "; ".join(filter(None, [failure.hint, f"logs: {supervisor.folder}"]))
+            raise CommandError(f"not as expected: {failure}", hint, kind=failure.kind) from error
+        finally:
+            narrator.done()
     return 0
 
 
-async def _tell(stage: object, options: argparse.Namespace) -> None:
+def _start(stage: Stage, supervisor: object) -> None:
+    from ..supervision import SupervisionError, Supervisor
+
+    assert isinstance(supervisor, Supervisor)
+    try:
+        stage.start(supervisor)
+    except SupervisionError as error:
+        raise CommandError(
+            str(error),
+            "is the demonstration running in another terminal? A new folder gets ports that are free: --folder OTHER",
+            kind="SupervisionError",
+        ) from error
+    narrator = stage.narrator
+    narrator.line(f"  agent provider  {stage.found.provider}")
+    narrator.line(f"  person server   {stage.found.person}")
+    narrator.line(f"  a shop's API    {stage.shop}")
+    narrator.line(f"  folder          {stage.found.root}: all that is kept, and all that is left behind")
+    narrator.line("Loopback profile: http between them, on this machine only. Ctrl-C ends it all.")
+
+
+async def _tell(stage: Stage, options: argparse.Namespace) -> None:
     from ..agent import Browser, PersonChannel, Terminal
     from ..agent.person import default_channel
-    from ..demo.stage import Stage
     from ..demo.story import tell
 
-    assert isinstance(stage, Stage)
-    channels: dict[str, PersonChannel] = {"browser": Browser(), "terminal": Terminal()}
-    channel = channels[options.show] if options.show else default_channel()
+    channels: dict[str, type[PersonChannel]] = {"browser": Browser, "terminal": Terminal}
+    channel = channels[options.show]() if options.show else default_channel()
     await tell(stage, headless=options.headless, person=channel)

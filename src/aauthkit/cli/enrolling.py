@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="letters, digits, - _ and . ; it never goes to another key")
     parser.add_argument("--provider", metavar="URL", help="the agent provider (default: the one of `aauthkit up`)")
     servers = parser.add_mutually_exclusive_group()
-    servers.add_argument("--ps", metavar="URL", help="the person server (default: the one of `aauthkit up`)")
+    servers.add_argument("--ps", metavar="URL", help="the person server (default: the one of `aauthkit up` there)")
     servers.add_argument("--no-ps", action="store_true", help="an agent that acts for nobody")
     parser.add_argument(
         "--device", metavar="TEXT", default=machine.node()[:64] or None, help="shown where it is approved"
@@ -91,15 +91,16 @@ async def _enroll(
             narrator.line(f"  in another terminal: aauthkit provider approve {options.name}")
         narrator.waiting(f"until {provider} admits {options.name}; Ctrl-C stops, the same command goes on")
 
-    agent = await Agent.enroll(
-        options.name,
-        provider=provider,
-        person_server=person_server,
-        home=home,
-        egress=egress,
-        egress_file=own.egress_file if own else None,
-        device=options.device,
-        on_pending=on_pending,
-    )
-    with narrator.silence():
-        return agent
+    try:
+        return await Agent.enroll(
+            options.name,
+            provider=provider,
+            person_server=person_server,
+            home=home,
+            egress=egress,
+            egress_file=own.egress_file if own else None,
+            device=options.device,
+            on_pending=on_pending,
+        )
+    finally:
+        narrator.done()

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
+import re
 import sys
-from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..agent import Agent, AgentHome, Browser, PersonChannel, Terminal
-from ..installation import InstallationError
+from ..agent.person import default_channel
+from ..egress import Egress
+from ..inspection import plain
+from ..installation import Installation
+from ..narration import LEVELS, Beside, Narrator
 from ..protocol.messages import Answer
-from .failing import CommandError
-from .places import add_home, home_folder, installation, use
+from .failing import CalledWrongly, CommandError, explain
+from .places import add_home, egress_for, folder, installed, with_next_step
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+TIMEOUT: Final = 60.0
+"""Seconds that a server may be silent."""
+CHANNELS: Final = {"browser": Browser, "terminal": Terminal}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,42 +43,77 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--why", metavar="TEXT", help="shown to the person as the agent's own words")
     parser.add_argument("--ask", action="store_true", help="have the person asked even where they agreed before")
-    parser.add_argument("--show", choices=("browser", "terminal"), help="how the person is brought to a page")
+    parser.add_argument("--show", choices=tuple(CHANNELS), help="how the person is brought to a page")
     parser.add_argument("-i", "--include", action="store_true", help="status and headers too")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not tell what happens on the way")
     parser.add_argument("--json", action="store_true", help="status, headers, body and grant for a program")
     add_home(parser)
     parser.epilog = (
         "What happens on the way is told on standard error. Exit code: 0 below 400, 1 otherwise.\n"
+        "Redirects are shown, not followed.\n"
         "examples:\n"
         "  aauthkit fetch http://api.localhost:8700/orders\n"
         "  aauthkit fetch --as agent -i http://api.localhost:8700/orders\n"
-        "  aauthkit fetch -d '{\"item\": \"lamp\"}' -H 'Content-Type: application/json' http://api.localhost:8700/orders"
+        "  aauthkit fetch -H 'Content-Type: application/json' -d '{\"item\": \"lamp\"}' \\\n"
+        "      http://api.localhost:8700/orders"
     )
     parser.set_defaults(run=run)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    headers: list[tuple[str, str]] = field(repr=False)
+    body: bytes | None = field(repr=False)
+
+
 def run(options: argparse.Namespace) -> int:
     """One request."""
-    home = options.home or home_folder()
-    with suppress(InstallationError):
-        use(installation(options))
-    headers, body = _headers(options.header), _body(options.data)
+    request = _request(options)
+    found = installed(options)
+    narrator = None if options.quiet else Narrator(sys.stderr)
+    if narrator is not None and egress_for(found).loopback.origins:
+        narrator.aside("loopback profile: http is accepted for what is listed on this machine")
+    try:
+        if options.level is not None:
+            return asyncio.run(_by_hand(options, request, found, narrator))
+        return asyncio.run(_call(options, request, found, narrator))
+    except Exception as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        raise with_next_step(failure, found) from error
+    finally:
+        if narrator is not None:
+            narrator.done()
+
+
+def _request(options: argparse.Namespace) -> _Request:
+    """What the options ask for. Raises `CalledWrongly`."""
+    if "://" not in options.url:
+        raise CalledWrongly(f"{options.url} is not a whole URL", f"did you mean https://{options.url}")
+    if options.level is not None and (options.why or options.ask or options.show):
+        raise CalledWrongly("--as makes one request by hand, so that --why, --ask and --show have nobody to reach")
+    if options.level == "key" and options.agent:
+        raise CalledWrongly(
+            "--as key signs with a fresh key and not as an agent", "leave --agent out, or use --as agent"
+        )
+    headers = [_header(line) for line in options.header]
+    body = _body(options.data)
     method = options.method or ("GET" if body is None else "POST")
-    if options.level is not None:
-        answer = asyncio.run(_by_hand(options, home, method, headers, body or b""))
-        return _show(options, answer.status, answer.headers, answer.body, None)
-    return asyncio.run(_call(options, home, method, headers, body))
+    if not _TOKEN.match(method):
+        raise CalledWrongly(f"{method!r} is not an HTTP method")
+    return _Request(method, options.url, headers, body)
 
 
-def _headers(lines: list[str]) -> list[tuple[str, str]]:
-    headers: list[tuple[str, str]] = []
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise CommandError(f"{line!r} is not a header", "write it as 'Name: value'")
-        headers.append((name.strip().lower(), value.strip()))
-    return headers
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not _TOKEN.match(name.strip()):
+        raise CalledWrongly(f"{line!r} is not a header", "write it as 'Name: value'")
+    if not value.strip().isprintable() or not value.isascii():
+        raise CalledWrongly(f"the value of {name.strip()} holds characters that no header field may hold")
+    return name.strip().lower(), value.strip()
 
 
 def _body(data: str | None) -> bytes | None:
@@ -75,81 +121,117 @@ def _body(data: str | None) -> bytes | None:
         return None
     if data == "-":
         return sys.stdin.buffer.read()
-    return Path(data[1:]).read_bytes() if data.startswith("@") else data.encode()
+    return Path(data[1:]).read_bytes() if data.startswith("@") else data.encode(errors="surrogateescape")
 
 
-def _agent_name(options: argparse.Namespace, home: Path) -> str:
+def _agent_name(options: argparse.Namespace) -> str:
     if options.agent:
         return str(options.agent)
-    names = AgentHome(home).names()
+    home = AgentHome(folder(options))
+    names = home.names()
     if len(names) == 1:
         return names[0]
     if not names:
-        raise CommandError("there is no agent on this machine", "enrol one: aauthkit init NAME")
-    raise CommandError("there are several agents on this machine", f"choose with --agent: {', '.join(names)}")
+        raise CommandError(f"there is no agent in {home.folder}", "enrol one: aauthkit init NAME")
+    raise CalledWrongly(f"there are several agents: {', '.join(names)}", "choose one with --agent NAME")
 
 
-def _channel(options: argparse.Namespace) -> PersonChannel | None:
-    return {"browser": Browser(), "terminal": Terminal(), None: None}[options.show]
+def _channel(options: argparse.Namespace) -> PersonChannel:
+    return CHANNELS[options.show]() if options.show else default_channel()
 
 
 async def _call(
-    options: argparse.Namespace, home: Path, method: str, headers: list[tuple[str, str]], body: bytes | None
+    options: argparse.Namespace, request: _Request, found: Installation | None, narrator: Narrator | None
 ) -> int:
-    from ..narration import Narrator
-
-    agent = Agent.load(_agent_name(options, home), home=home)
-    settings: dict[str, Any] = {"timeout": 60.0}
-    if not options.quiet:
-        settings["watch"] = Narrator(sys.stderr).watch
-    if options.show:
-        settings["person"] = _channel(options)
-    prompt = "consent" if options.ask else None
-    async with agent.client(justification=options.why, prompt=prompt, **settings) as http:
-        response = await http.request(method, options.url, headers=headers, content=body)
-    fields = tuple((name.lower(), value) for name, value in response.headers.multi_items())
-    return _show(options, response.status_code, fields, response.content, response.extensions.get("aauth"))
+    agent = Agent.load(_agent_name(options), home=folder(options), egress=egress_for(found) if found else None)
+    settings: dict[str, Any] = {"timeout": TIMEOUT, "person": _channel(options)}
+    if narrator is not None:
+        settings |= {"watch": narrator.watch, "person": Beside(narrator, settings["person"])}
+    if options.ask:
+        settings["prompt"] = "consent"
+    async with (
+        agent.client(justification=options.why, **settings) as http,
+        http.stream(request.method, request.url, headers=request.headers, content=request.body) as response,
+    ):
+        headers = tuple((name.lower(), value) for name, value in response.headers.multi_items())
+        if options.json:
+            answer = Answer(response.status_code, headers, await response.aread())
+            return _as_json(answer, response.extensions.get("aauth"))
+        _head(options, response.status_code, headers)
+        last = b""
+        async for last in response.aiter_bytes():
+            sys.stdout.buffer.write(last)
+            sys.stdout.buffer.flush()
+        return _end(response.status_code, last)
 
 
 async def _by_hand(
-    options: argparse.Namespace, home: Path, method: str, headers: list[tuple[str, str]], body: bytes
-) -> Answer:
+    options: argparse.Namespace, request: _Request, found: Installation | None, narrator: Narrator | None
+) -> int:
     """One request at one step of the scale, its answer as it is."""
     from ..byhand import agent_credential, bare_credential, prepare
-    from ..egress import Egress, Http
+    from ..egress import Http
+    from ..protocol.headers import HeaderError, parse_requirement, parse_signature_error
 
-    egress = Egress.from_environment()
+    egress: Egress = egress_for(found)
     async with Http(egress) as http:
         if options.level == "key":
             credential = bare_credential()
         else:
-            credential = await agent_credential(_agent_name(options, home), http, egress, home=home)
-        return await prepare(method, options.url, credential, egress, headers=headers, body=body).send(http)
-
-
-def _show(
-    options: argparse.Namespace, status: int, headers: tuple[tuple[str, str], ...], body: bytes, grant: Any
-) -> int:
+            credential = await agent_credential(_agent_name(options), http, egress, home=folder(options))
+        prepared = prepare(
+            request.method, request.url, credential, egress, headers=request.headers, body=request.body or b""
+        )
+        if narrator is not None:
+            narrator.sent(request.method, request.url, LEVELS[options.level])
+        answer = await prepared.send(http)
+    if narrator is not None:
+        try:
+            requirement = parse_requirement(answer.values("aauth-requirement"))
+            error = parse_signature_error(answer.values("signature-error"))
+        except HeaderError as fault:
+            narrator.bad(str(fault))
+            requirement = error = None
+        asked = [f"requirement={requirement.value}"] if requirement else []
+        narrator.answered(answer.status, " ".join([*asked, *([error.error] if error else [])]))
     if options.json:
-        outcome: dict[str, Any] = {"status": status, "headers": headers, "body": body.decode("utf-8", "replace")}
-        if grant is not None:
-            outcome["aauth"] = _plain(grant)
-        print(json.dumps(outcome, indent=2, ensure_ascii=False))
-        return 0 if status < 400 else 1
+        return _as_json(answer, None)
+    _head(options, answer.status, answer.headers)
+    sys.stdout.buffer.write(answer.body)
+    return _end(answer.status, answer.body)
+
+
+def _as_json(answer: Answer, aauth: Any) -> int:
+    outcome: dict[str, Any] = {"status": answer.status, "headers": answer.headers}
+    try:
+        outcome["body"] = answer.body.decode()
+    except UnicodeDecodeError:
+        outcome["body_base64"] = base64.b64encode(answer.body).decode()
+    if aauth is not None:
+        outcome["aauth"] = _jsonable(aauth)
+    print(json.dumps(outcome, indent=2, ensure_ascii=False))
+    return int(answer.status >= 400)
+
+
+def _head(options: argparse.Namespace, status: int, headers: tuple[tuple[str, str], ...]) -> None:
     if options.include:
         print(f"HTTP {status}")
-        print("".join(f"{name}: {value}\n" for name, value in headers))
+        print("".join(f"{name}: {plain(value)}\n" for name, value in headers))
     sys.stdout.flush()
-    sys.stdout.buffer.write(body)
-    if body and not body.endswith(b"\n") and sys.stdout.isatty():
-        print()
-    return 0 if status < 400 else 1
 
 
-def _plain(value: Any) -> Any:
-    """A grant as JSON: sets as lists."""
+def _end(status: int, last: bytes) -> int:
+    """What a shell shows next begins on a line of its own."""
+    if last and not last.endswith(b"\n") and sys.stdout.isatty():
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+    return int(status >= 400)
+
+
+def _jsonable(value: Any) -> Any:
+    """What a response's extensions say, as JSON: sets as sorted lists."""
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _jsonable(inner) for name, inner in value.items()}
     if isinstance(value, set | frozenset | tuple | list):
         return sorted(map(str, value))
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -6,18 +6,19 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
 from ..deferred import MIGRATIONS as PENDING_TABLES
-from ..inspection import relative
+from ..inspection import plain, relative
 from ..installation import Installation
 from ..keys import KeyFile
 from ..provider import AgentProvider
-from ..provider.enrollments import Enrollments
+from ..provider.enrollments import EnrollmentRequest, Enrollments
 from ..provider.limits import Limits
 from ..provider.records import MIGRATIONS as PROVIDER_TABLES
+from ..provider.records import AgentRecord
 from ..running import LiveServer
 from ..store import Database
 from .serving import add_serve, add_server, issuers, own, records, serve_installed, serve_own
@@ -27,25 +28,35 @@ Act = Callable[[Enrollments, argparse.Namespace], Awaitable[None]]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The commands below `provider`."""
-    below = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    below = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
     serve = below.add_parser("serve", help="run it", description="Run an agent provider (draft-11 §5.1).")
-    add_serve(serve)
     serve.add_argument(
-        "--person-server", action="append", metavar="URL", help="which person servers agents may have: a URL, or any"
+        "--person-server",
+        action="append",
+        metavar="URL",
+        help="a person server that agents may have, or `any`; may be repeated",
     )
-    serve.add_argument("--name", help="what it calls itself in its metadata")
+    serve.add_argument("--name", metavar="TEXT", help="what it calls itself in its metadata")
+    add_serve(serve)
+    serve.epilog = (
+        "Without --issuer it is the one of `aauthkit up`.\n"
+        "A server of its own stands behind a proxy that ends TLS:\n"
+        "  aauthkit provider serve --issuer https://agents.example --database provider.db \\\n"
+        "      --keys provider.jwks --listen 8701 --person-server https://ps.example"
+    )
     serve.set_defaults(run=run_serve)
-    for name, act, summary in (
-        ("list", _list, "its agents, and who waits to become one"),
-        ("approve", _approve, "admit an agent that waits"),
-        ("deny", _deny, "turn one down"),
-        ("end", _end, "end an agent for good; its name stays taken"),
+    waiting = "the name it asks for, or the id that `list` shows"
+    for name, act, summary, named in (
+        ("list", _list, "its agents, and who waits to become one", ""),
+        ("approve", _approve, "admit an agent that waits", waiting),
+        ("deny", _deny, "turn one down", waiting),
+        ("end", _end, "end an agent for good; its name stays taken", "the agent's name"),
     ):
         command = below.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name != "list":
-            command.add_argument("agent", metavar="NAME", help="the agent's name, or the identifier that `list` shows")
-        add_server(command)
+            command.add_argument("agent", metavar="NAME", help=named)
         command.add_argument("--json", action="store_true", help="the outcome for a program")
+        add_server(command)
         command.set_defaults(run=run_act, act=act)
 
 
@@ -54,11 +65,17 @@ def run_serve(options: argparse.Namespace) -> int:
     described = own(options)
     if described is None:
         return serve_installed(options, "provider", _installed)
-    trusted = issuers(options.person_server, "--person-server")
+    trusted = issuers(options.person_server, "--person-server", described.egress.loopback)
 
     def build(database: Database) -> LiveServer:
-        keys = KeyFile(described.keys)
-        return AgentProvider(described.issuer, keys=keys, database=database, person_servers=trusted, name=options.name)
+        return AgentProvider(
+            described.issuer,
+            keys=KeyFile(described.keys),
+            database=database,
+            person_servers=trusted,
+            loopback=described.egress.loopback,
+            name=options.name,
+        )
 
     return serve_own(described, build, watch_parent=options.watch_parent)
 
@@ -80,7 +97,7 @@ def run_act(options: argparse.Namespace) -> int:
 
 
 def _say(options: argparse.Namespace, value: Any, text: str) -> None:
-    print(json.dumps(value, indent=2) if options.json else text)
+    print(json.dumps(value, indent=2, ensure_ascii=False) if options.json else text)
 
 
 async def _approve(enrollments: Enrollments, options: argparse.Namespace) -> None:
@@ -102,13 +119,26 @@ async def _list(enrollments: Enrollments, options: argparse.Namespace) -> None:
     waiting, agents = await enrollments.pending(), await enrollments.agents()
     both = {"waiting": [asdict(asked) for asked in waiting], "agents": [asdict(agent) for agent in agents]}
     now = time.time()
-    rows = [("waits", a.name, a.thumbprint, f"asked {relative(a.created - now)}, id {a.id}") for a in waiting]
-    rows += [(agent.state, agent.name, agent.thumbprint, f"since {relative(agent.approved - now)}") for agent in agents]
-    _say(options, both, _table(rows) if rows else "no agent, and none waits")
+    told = [line for asked in waiting for line in _asked(asked, now)]
+    if waiting:
+        told += ["compare the durable key with the one that the agent shows, then approve or deny by name or id", ""]
+    told += [line for agent in agents for line in _agent(agent, now)]
+    _say(options, both, "\n".join(told).rstrip() or "no agent, and none waits")
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+def _asked(asked: EnrollmentRequest, now: float) -> list[str]:
+    device = f", on a device it calls {plain(asked.device)}" if asked.device else ""
+    return [
+        f"{asked.name} waits: asked {relative(asked.created - now)} from {asked.network}{device}",
+        f"  durable key {asked.thumbprint}",
+        f"  id {asked.id}",
+    ]
+
+
+def _agent(agent: AgentRecord, now: float) -> list[str]:
+    changed = "" if agent.state == "active" else f", {agent.state} {relative(agent.changed - now)}"
+    return [
+        f"{agent.name} is {agent.state}: approved {relative(agent.approved - now)}{changed}",
+        f"  durable key {agent.thumbprint}",
+        f"  person server {agent.ps or 'none: it acts for nobody'}",
+    ]

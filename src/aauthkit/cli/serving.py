@@ -8,60 +8,94 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..egress import Egress
 from ..installation import Installation, listen_of
+from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_server_identifier
 from ..protocol.messages import Answer
-from ..running import Listen, LiveServer, log_to, run_server
+from ..running import Listen, LiveServer, RunningError, log_to, run_server
 from ..serving import Request
 from ..store import Database, open_database
 from ..trust import ANY, Issuers
-from .failing import CommandError
-from .places import add_home, home_folder
+from .failing import CalledWrongly, CommandError
+from .places import add_home, folder
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     """The options that say which server is meant: those of an installation, or its own."""
-    add_home(parser)
     parser.add_argument(
-        "--issuer", metavar="URL", help="the server's identifier, https://host (default: the one of `up`)"
+        "--issuer", metavar="URL", help="the server's identifier, https://host (default: the one of `aauthkit up`)"
     )
     parser.add_argument("--database", metavar="URL", help="a file, sqlite:///… or postgresql://…")
+    add_home(parser)
 
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
     """The options of `serve`."""
-    add_server(parser)
     parser.add_argument(
         "--keys", type=Path, metavar="FILE", help="its key file, made with mode 0600 where there is none"
     )
-    parser.add_argument("--listen", type=Listen.parse, metavar="[HOST:]PORT", help="default host: 127.0.0.1")
+    parser.add_argument(
+        "--listen",
+        type=_listen,
+        metavar="[HOST:]PORT",
+        help="where a proxy that ends TLS finds it (default host: 127.0.0.1)",
+    )
     parser.add_argument("--watch-parent", action="store_true", help=argparse.SUPPRESS)
+    add_server(parser)
 
 
-def issuers(values: list[str] | None, option: str) -> Issuers:
-    """`--option any` as `ANY`, or the identifiers named. Raises `CommandError` where none is."""
+def _listen(text: str) -> Listen:
+    try:
+        return Listen.parse(text)
+    except RunningError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def issuers(values: list[str] | None, option: str, loopback: LoopbackProfile) -> Issuers:
+    """`--option any` as `ANY`, or the identifiers named. Raises `CalledWrongly` where none is, or one cannot be."""
     if not values:
-        raise CommandError(f"{option} is missing", f"{option} URL names one that is trusted; {option} any trusts all")
-    return ANY if values == ["any"] else frozenset(values)
+        raise CalledWrongly(f"{option} is missing", f"{option} URL names one that is trusted; {option} any trusts all")
+    if values == ["any"]:
+        return ANY
+    return frozenset(identifier(value, option, loopback) for value in values)
+
+
+def identifier(value: str, option: str, loopback: LoopbackProfile) -> str:
+    """A server identifier that an option names. Raises `CalledWrongly`."""
+    try:
+        return check_server_identifier(value, loopback)
+    except InvalidIdentifier as error:
+        hint = "http is for the origins of a loopback profile: export AAUTHKIT_EGRESS=…/egress.json of `aauthkit up`"
+        raise CalledWrongly(f"{option}: {error}", hint if value.startswith("http://") else "") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A server by its own options rather than an installation's."""
+    """A server by its own options rather than an installation's; `egress` is this process's."""
 
     issuer: str
     database: str
     keys: Path
     listen: Listen
+    egress: Egress
 
 
 def own(options: argparse.Namespace) -> Own | None:
-    """The server that the options describe, or `None` where they leave it to the installation."""
+    """The server that the options describe, or `None` where they leave it to the installation.
+
+    Raises `CalledWrongly`.
+    """
+    named = [name for name in ("database", "keys", "listen") if getattr(options, name) is not None]
     if options.issuer is None:
+        if named:
+            raise CalledWrongly(f"--{named[0]} goes with --issuer", "--issuer URL names the server that is run")
         return None
-    missing = [name for name in ("database", "keys", "listen") if getattr(options, name) is None]
+    egress = Egress.from_environment()
+    issuer = identifier(options.issuer, "--issuer", egress.loopback)
+    missing = [f"--{name}" for name in ("database", "keys", "listen") if name not in named]
     if missing:
-        raise CommandError(f"with --issuer, --{missing[0]} is needed too")
-    return Own(options.issuer, options.database, options.keys, options.listen)
+        raise CalledWrongly(f"with --issuer, {', '.join(missing)} must be given too")
+    return Own(issuer, options.database, options.keys, options.listen, egress)
 
 
 class Deployed:
@@ -101,8 +135,8 @@ def serve_installed(
     options: argparse.Namespace, name: str, building: Callable[[Installation], Callable[[Database], LiveServer]]
 ) -> int:
     """Run one server of the installation."""
+    found = Installation.load(folder(options))
     log_to()
-    found = Installation.load(options.home or home_folder())
     deployed = Deployed(lambda: found.database(name), building(found))
     origin = found.provider if name == "provider" else found.person
     run_server(deployed, listen_of(origin), loopback=found.loopback, watch_parent=options.watch_parent)
@@ -111,12 +145,9 @@ def serve_installed(
 
 def serve_own(described: Own, building: Callable[[Database], LiveServer], *, watch_parent: bool) -> int:
     """Run one server by its own options."""
-    from ..egress import Egress
-
     log_to()
     deployed = Deployed(lambda: open_database(described.database), building)
-    loopback = Egress.from_environment().loopback
-    run_server(deployed, described.listen, loopback=loopback, watch_parent=watch_parent)
+    run_server(deployed, described.listen, loopback=described.egress.loopback, watch_parent=watch_parent)
     return 0
 
 
@@ -124,19 +155,29 @@ def serve_own(described: Own, building: Callable[[Database], LiveServer], *, wat
 async def records(options: argparse.Namespace, name: str) -> AsyncIterator[tuple[str, Database, bool]]:
     """A server's identifier and its records, opened beside the running server, and whether it is on this machine only.
 
-    For an operator's command: what it changes, the running server sees at once.
+    For an operator's command: what it changes, the running server sees at once. Raises `CalledWrongly`.
     """
     if options.issuer is None:
-        found = Installation.load(options.home or home_folder())
+        if options.database is not None:
+            raise CalledWrongly("--database goes with --issuer", "--issuer URL names the server whose records they are")
+        found = Installation.load(folder(options))
         issuer, opening = found.provider if name == "provider" else found.person, found.database(name)
-        local = True
     else:
         if options.database is None:
-            raise CommandError("with --issuer, --database is needed too")
-        issuer, opening = options.issuer, open_database(options.database)
-        local = False
+            raise CalledWrongly("with --issuer, --database must be given too")
+        loopback = Egress.from_environment().loopback
+        issuer = identifier(options.issuer, "--issuer", loopback)
+        _check_file(options.database)
+        opening = open_database(options.database)
     database = await opening
     try:
-        yield issuer, database, local
+        yield issuer, database, issuer.startswith("http://")
     finally:
         await database.close()
+
+
+def _check_file(database: str) -> None:
+    """Return unless this names a file that is not there: an operator's command makes none by a slip of the pen."""
+    path = Path(database.removeprefix("sqlite:///"))
+    if "://" not in str(path) and not path.exists():
+        raise CommandError(f"there is no database {path}", "name the one that the server runs on")

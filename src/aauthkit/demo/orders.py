@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..callers import Agent, Grant, Person, Pseudonym
+from ..egress import Egress
 from ..keys import KeyFile
 from ..resource import Resource
 from ..resource.fastapi import install, protect
@@ -35,7 +36,7 @@ class NewOrder(BaseModel):
     quantity: int = Field(default=1, ge=1, le=99)
 
 
-def build(identifier: str, person_server: str, keys: KeyFile) -> FastAPI:
+def build(identifier: str, person_server: str, keys: KeyFile, egress: Egress) -> FastAPI:
     """The API under `identifier`, for the people of one person server and the agents of any provider."""
     app = FastAPI(title="Corner Shop", docs_url=None, redoc_url=None, openapi_url=None)
     resource = Resource(
@@ -47,6 +48,7 @@ def build(identifier: str, person_server: str, keys: KeyFile) -> FastAPI:
         person_servers=[person_server],
         agent_providers=ANY,
         access_mode="auth-token",
+        egress=egress,
     )
     install(app, resource)
     anyone = resource.agent() | resource.key() | resource.person()
@@ -81,11 +83,10 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> None:
     """Run the API until its parent is gone."""
     identifier, person_server, keys = arguments
     log_to()
-    from ..egress import Egress
-
-    app = build(identifier, person_server, KeyFile(keys))
+    egress = Egress.from_environment()
+    app = build(identifier, person_server, KeyFile(keys), egress)
     listen = Listen.parse(identifier.rpartition(":")[2])
-    run_app(app, listen, loopback=Egress.from_environment().loopback, watch_parent=True)
+    run_app(app, listen, loopback=egress.loopback, watch_parent=True)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,14 @@ ATTEMPTS: tuple[tuple[str, Attempt, int, str], ...] = (
 )
 
 
+BESIDES: tuple[str, ...] = (
+    "another agent polling what is not its own",
+    "a second use of the code, from another browser",
+    "polling what was withdrawn",
+)
+"""What is tried around one pending request."""
+
+
 async def refuse_all(stage: Stage, agent: Agent, http: Http) -> None:
     """Every attempt, and its refusal. Raises `DemonstrationFailed` if one gets through."""
     stage.narrator.chapter("7. What must fail, tried for real")
@@ -115,7 +123,7 @@ async def _pending(stage: Stage, thief: Thief) -> None:
     stage.expect("a request that needs a person", asked.status, 202)
     location = urljoin(stage.found.person, asked.header("location") or "")
     stolen = await thief.send(thief.signed("GET", location))
-    _refused(stage, "another agent polling what is not its own", stolen, 404, "not_found")
+    _refused(stage, BESIDES[0], stolen, 404, "not_found")
     requirement = parse_requirement(asked.values("aauth-requirement"))
     stage.expect("what it needs", requirement.value if requirement else None, "interaction")
     assert requirement is not None
@@ -123,7 +131,7 @@ async def _pending(stage: Stage, thief: Thief) -> None:
     withdrawn = await thief.send(thief.signed("DELETE", location, by=thief.other))
     stage.expect("the agent withdraws its request", withdrawn.status, 204)
     gone = await thief.send(thief.signed("GET", location, by=thief.other))
-    _refused(stage, "polling what was withdrawn", gone, 410, "gone")
+    _refused(stage, BESIDES[2], gone, 410, "gone")
 
 
 async def _code_twice(stage: Stage, url: str, code: str) -> None:
@@ -138,7 +146,7 @@ async def _code_twice(stage: Stage, url: str, code: str) -> None:
         await first.close()
         await second.close()
     stage.expect("a second use of a code", again.status, 410)
-    stage.narrator.good(f"a second use of the code, from another browser: {again.status}")
+    stage.narrator.good(f"{BESIDES[1]}: {again.status}")
     stage.narrator.aside(again.heading)
     stage.count("refusal")
 
@@ -153,4 +161,4 @@ def _refused(stage: Stage, what: str, answer: Answer, status: int, code: str) ->
     stage.count("refusal")
 
 
-__all__ = ["ATTEMPTS", "Thief", "refuse_all"]
+__all__ = ["ATTEMPTS", "BESIDES", "Thief", "refuse_all"]

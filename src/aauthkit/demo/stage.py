@@ -13,21 +13,27 @@ from typing import Final
 from ..agent import Agent, AgentHome
 from ..deferred import MIGRATIONS as PENDING_TABLES
 from ..egress import Egress
-from ..installation import Installation, port_of
+from ..installation import Installation, free_ports, port_of
 from ..keys import read_private, write_private
 from ..narration import Narrator
 from ..outbound import Pending
 from ..provider.enrollments import Enrollments
 from ..provider.limits import Limits
 from ..provider.records import MIGRATIONS as PROVIDER_TABLES
-from ..supervision import Supervisor, free_port
+from ..supervision import Supervisor
 
+SHOP: Final = "http://orders.localhost:"
 SHOP_PORT: Final = 8703
-FOLDER: Final = "aauthkit-demo"
+SCRIPTED: Final = "scripted-pat"
+"""The scripted person's account: a name that nobody takes who plays the person's part themselves."""
 
 
 class DemonstrationFailed(Exception):
     """Something was not as it must be."""
+
+
+class FolderRefused(Exception):
+    """A folder that something else stands in; the message says what to do."""
 
 
 @dataclass
@@ -39,14 +45,21 @@ class Stage:
     egress: Egress
     begun: float = field(default_factory=time.monotonic)
     shown: dict[str, int] = field(default_factory=dict)
+    granted: int | None = None
+    """How many of the things asked for a person granted, once they have."""
 
     @classmethod
     def set_up(cls, folder: Path, narrator: Narrator) -> Stage:
-        """A new folder, or the one of an earlier run: its account and keys are kept."""
+        """A new folder, or the one of an earlier run: its account and keys are kept. Raises `FolderRefused`."""
         if (folder / "installation.json").exists():
             found = Installation.load(folder)
+            if not found.resources or not found.resources[0].startswith(SHOP):
+                raise FolderRefused(f"{folder} is not a demonstration's: name another with --folder")
+            found = found.admitting(())
+        elif folder.exists() and any(folder.iterdir()):
+            raise FolderRefused(f"there is something else in {folder}: name another with --folder, or empty it")
         else:
-            found = Installation.create(folder, resources=(f"http://orders.localhost:{free_port(SHOP_PORT)}",))
+            found = Installation.create(folder, resources=(f"{SHOP}{free_ports(SHOP_PORT)[0]}",))
         return cls(found, narrator, Egress.from_file(found.egress_file))
 
     @property
@@ -63,7 +76,7 @@ class Stage:
         supervisor.wait_ready()
 
     def expect(self, what: str, seen: object, expected: object) -> None:
-        """Say that `what` was seen; fail if it is not what was expected."""
+        """Return if `what` was seen as it must be. Raises `DemonstrationFailed`."""
         if seen != expected:
             raise DemonstrationFailed(f"{what}: expected {expected!r}, saw {seen!r}")
 
@@ -83,7 +96,8 @@ class Stage:
             if told:
                 return
             told = True
-            self.narrator.line(f"  … {name} asks to be enrolled; an operator runs: aauthkit provider approve {name}")
+            self.narrator.line(f"  … {name} asks its provider to be enrolled; what an operator would do now:")
+            self.narrator.line(f"    aauthkit provider approve {name} --home {self.found.root}")
             database = await self.found.database("provider")
             try:
                 await database.migrate((*PENDING_TABLES, *PROVIDER_TABLES))
@@ -91,6 +105,7 @@ class Stage:
             finally:
                 await database.close()
 
+        self.count("agent")
         return await Agent.enroll(
             name,
             provider=self.found.provider,
@@ -106,6 +121,6 @@ class Stage:
         """The scripted person's name and password, kept in the folder with mode 0600 for the next run."""
         path = self.found.root / "scripted-person.json"
         if not path.exists():
-            write_private(path, json.dumps({"name": "pat", "password": secrets.token_urlsafe(18)}).encode())
+            write_private(path, json.dumps({"name": SCRIPTED, "password": secrets.token_urlsafe(18)}).encode())
         kept = json.loads(read_private(path))
         return kept["name"], kept["password"]

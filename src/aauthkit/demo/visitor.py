@@ -150,6 +150,8 @@ class Script:
 
     name: str
     password: str = field(repr=False)
+    called: str = "pat"
+    """Who they are in the story."""
     approves: frozenset[str] = frozenset()
     told: Callable[[str], None] = lambda _text: None
 
@@ -185,7 +187,7 @@ class ScriptedPerson:
         form = page.form("/signin")
         attempt = await self._visitor.post(page, form, _filled(form, entered))
         if "/signin" not in attempt.url:
-            self._script.told(f"{self._script.name} signs in")
+            self._script.told(f"{self._script.called} signs in")
             return attempt
         link = page.link("/signup")
         if link is None:
@@ -195,7 +197,7 @@ class ScriptedPerson:
         page = await self._visitor.post(page, form, _filled(form, entered))
         if "/signup" in page.url:
             raise VisitFailed(f"no account was made: {page.text[:300]}")
-        self._script.told(f"{self._script.name} makes an account")
+        self._script.told(f"{self._script.called} makes an account")
         return page
 
     async def _decide(self, page: Page) -> None:
@@ -207,7 +209,7 @@ class ScriptedPerson:
         if "You approved" not in page.text:
             raise VisitFailed(f"the decision was not taken: {page.text[:300]}")
         what = f"{len(chosen)} of {len(asked)} things" if asked else "the agent's acting as them at this shop"
-        self._script.told(f"{self._script.name} reads who asks for what, and approves {what}")
+        self._script.told(f"{self._script.called} reads who asks for what, and approves {what}")
         self.decided.append("scope" if asked else "identity")
 
     async def close(self) -> None:

@@ -39,7 +39,7 @@ from ..protocol.tokens import (
     TokenRejected,
 )
 from ..replay import ReplayCache
-from ..serving import Request
+from ..serving import Request, Routes
 from ..store import Database
 from ..trust import Trust
 from ..verification import Accepts, Verified, Verifier
@@ -117,8 +117,7 @@ class PersonServer:
         self._loopback = loopback
         self._prefix = path_prefix
         self._clock = clock
-        own = replace(trust, person_servers=frozenset({issuer}))
-        self._trust = own
+        self._trust = own = replace(trust, person_servers=frozenset({issuer}))
         self._verifier = Verifier(
             issuer,
             discovery=discovery,
@@ -144,26 +143,32 @@ class PersonServer:
         self._quota = ResourceQuota()
         self._noted: dict[tuple[str, str], int] = {}
         self._swept = 0
-        desk = Desk(
-            issuer=issuer,
-            database=database,
-            deferred=self._deferred,
-            questions=self._questions,
-            accounts=self.accounts,
-            discovery=discovery,
-            pages=Pages("aauthkit.person", shown.name, loopback=issuer in loopback.origins, clock=clock),
-            clock=clock,
-        )
         deciding = Deciding(
             database, deferred=self._deferred, questions=self._questions, clock=clock, random_bytes=random_bytes
         )
-        self._pages = desk.pages
-        self._routes = routes(
+        self._desk = self._make_desk()
+        self._routes = self._make_routes(deciding)
+
+    def _make_desk(self) -> Desk:
+        in_profile = self.issuer in self._loopback.origins
+        return Desk(
+            issuer=self.issuer,
+            database=self._database,
+            deferred=self._deferred,
+            questions=self._questions,
+            accounts=self.accounts,
+            discovery=self._discovery,
+            pages=Pages("aauthkit.person", self.shown.name, loopback=in_profile, clock=self._clock),
+            clock=self._clock,
+        )
+
+    def _make_routes(self, deciding: Deciding) -> Routes:
+        return routes(
             self,
-            arrival=Arrival(desk),
-            decision=Decision(desk, deciding),
-            home=Home(desk),
-            signing=Signing(desk),
+            arrival=Arrival(self._desk),
+            decision=Decision(self._desk, deciding),
+            home=Home(self._desk),
+            signing=Signing(self._desk),
         )
 
     async def start(self) -> None:
@@ -179,7 +184,7 @@ class PersonServer:
     async def answer(self, request: Request) -> Answer:
         """The answer to any request to this server."""
         if not self._routes.serves(request.path) and "text/html" in (request.header("accept") or ""):
-            return self._pages.problem(Problem("not_found"))
+            return self._desk.pages.problem(Problem("not_found"))
         return await self._routes.answer(request)
 
     async def close(self) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from ..callers import Agent, Caller, Grant, Person, Pseudonym, Server
+from ..callers import Agent, Caller, Grant, Person, Pseudonym, Server, Session
 from ..protocol.signature_key import SERVED_SCHEMES
 
-Level = Literal["key", "server", "agent", "person", "grant"]
+Level = Literal["key", "server", "agent", "session", "person", "grant"]
+Delivery = Literal["401", "202"]
 AccountHook = Callable[[Caller], Any]
 """Turns a verified caller into the application's account, at once or as an awaitable. `None`, or a raised `Problem`,
 refuses the caller; a plain function runs in a worker thread, so that it may wait for a database."""
@@ -22,6 +23,7 @@ _SERVES: Final[Mapping[Level, tuple[type, ...]]] = {
     "key": (Pseudonym,),
     "server": (Server,),
     "agent": (Agent,),
+    "session": (Session,),
     "person": (Person, Grant),
     "grant": (Grant,),
 }
@@ -29,10 +31,11 @@ _SCHEME: Final[Mapping[Level, str]] = {
     "key": "hwk",
     "server": "jwks_uri",
     "agent": "jwt",
+    "session": "jwt",
     "person": "jwt",
     "grant": "jwt",
 }
-TOKEN_LEVELS: Final[tuple[Level, ...]] = ("agent", "person", "grant")
+TOKEN_LEVELS: Final[tuple[Level, ...]] = ("agent", "session", "person", "grant")
 """The levels that a challenge can ask for (draft-11 §6, Table 2), least demanding first."""
 
 
@@ -63,6 +66,10 @@ class Need:
     preflight: bool = False
     """Whether a CORS preflight for this route passes unverified."""
     account: AccountHook | None = field(default=None, repr=False)
+    session_scope: frozenset[str] = frozenset()
+    """What a session must carry."""
+    deliver: Delivery = "401"
+    """How an auth token is asked for: 401, or 202 with the call held until it comes (draft-11 §6.5.1)."""
     parts: tuple[Need, ...] = field(default=(), repr=False)
     """The needs that were joined into this one."""
 
@@ -88,7 +95,9 @@ class Need:
     def _serves_at(self, level: Level, caller: Caller) -> bool:
         if not isinstance(caller, _SERVES[level]):
             return False
-        return level != "grant" or (isinstance(caller, Grant) and self.scope <= caller.scope)
+        if level == "grant":
+            return isinstance(caller, Grant) and self.scope <= caller.scope
+        return level != "session" or (isinstance(caller, Session) and self.session_scope <= caller.scope)
 
     def includes(self, need: Need) -> bool:
         """Whether whoever passed this need has passed `need`: it is this one, or one of those joined into it."""
@@ -98,19 +107,16 @@ class Need:
         self._check_same_resource(other)
         if self.is_open or other.is_open:
             raise NeedsConflict("an open route has no alternative: anybody is served already")
-        if self.scope and other.scope and self.scope != other.scope:
-            raise NeedsConflict("two grants of different scope are no alternatives; name what either needs as optional")
+        for mine, theirs in ((self.scope, other.scope), (self.session_scope, other.session_scope)):
+            if mine and theirs and mine != theirs:
+                raise NeedsConflict(
+                    "two grants of different scope are no alternatives; name what either needs as optional"
+                )
         return replace(
-            self,
+            self._joined(other),
             levels=tuple(dict.fromkeys((*self.levels, *other.levels))),
-            scope=self.scope | other.scope,
-            optional=(self.optional | other.optional) - self.scope - other.scope,
             schemes=tuple(dict.fromkeys((*self.schemes, *other.schemes))),
             roles=self.roles | other.roles,
-            digest=self.digest or other.digest,
-            components=tuple(dict.fromkeys((*self.components, *other.components))),
-            preflight=self.preflight and other.preflight,
-            account=self._one_account(other),
             parts=(),
         )
 
@@ -128,17 +134,25 @@ class Need:
         if not any(level in TOKEN_LEVELS for level in levels):  # there is no challenge for whom these would let in
             schemes = tuple(scheme for scheme in schemes if scheme in {_SCHEME[level] for level in levels})
         return replace(
-            self,
+            self._joined(other),
             levels=levels,
-            scope=self.scope | other.scope,
-            optional=(self.optional | other.optional) - self.scope - other.scope,
             schemes=schemes,
             roles=self.roles & other.roles,
+            parts=tuple(dict.fromkeys((*(self.parts or (self,)), *(other.parts or (other,))))),
+        )
+
+    def _joined(self, other: Need) -> Need:
+        """What is the same of two needs, whether either or both must be met."""
+        return replace(
+            self,
+            scope=self.scope | other.scope,
+            optional=(self.optional | other.optional) - self.scope - other.scope,
+            session_scope=self.session_scope | other.session_scope,
             digest=self.digest or other.digest,
             components=tuple(dict.fromkeys((*self.components, *other.components))),
             preflight=self.preflight and other.preflight,
             account=self._one_account(other),
-            parts=tuple(dict.fromkeys((*(self.parts or (self,)), *(other.parts or (other,))))),
+            deliver="202" if "202" in (self.deliver, other.deliver) else "401",
         )
 
     def _check_same_resource(self, other: Need) -> None:

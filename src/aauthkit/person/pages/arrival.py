@@ -109,7 +109,7 @@ class Arrival:
         return question
 
     def _is_inside(self, question: Question, session: Session) -> bool:
-        """Whether this browser came with the code already. A fresh code, which the agent shows now, is compared anew."""
+        """Whether this browser came with the code already; a fresh one, which the agent shows now, is compared anew."""
         return question.browser == session.handle and (question.code_used or question.state != "open")
 
     async def _check_callback(self, callback: str, question: Question) -> Words | None:

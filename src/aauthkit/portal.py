@@ -28,6 +28,8 @@ class _Running:
 
 _lock = threading.Lock()
 _running: _Running | None = None
+_of_the_parent: list[_Running] = []
+"""In a forked child, portals whose threads stayed in the parent: kept, since dropping one would wait for its end."""
 
 
 def _portal() -> BlockingPortal:
@@ -66,7 +68,9 @@ def close() -> None:
 def _after_fork() -> None:
     global _lock, _running  # noqa: PLW0603
     _lock = threading.Lock()
-    _running = None
+    if _running is not None:
+        _of_the_parent.append(_running)
+        _running = None
 
 
 if hasattr(os, "register_at_fork"):

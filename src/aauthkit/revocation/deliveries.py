@@ -1,0 +1,106 @@
+"""The records of what is to be delivered: put once, claimed by one process at a time, settled once."""
+
+from __future__ import annotations
+
+from ..store import Database, Row, Transaction
+from .records import Delivery, DeliveryState
+
+
+def _delivery(row: Row) -> Delivery:
+    return Delivery(**{name: value for name, value in row.items() if name != "server"})
+
+
+class Deliveries:
+    """The deliveries of `server`."""
+
+    def __init__(self, server: str, database: Database) -> None:
+        self.server = server
+        self._db = database
+
+    async def put(self, tx: Transaction, recipient: str, dwk: str, jti: str, exp: int, now: int) -> None:
+        """Have this one delivered; one that was recorded at its recipient stays so."""
+        await tx.execute(
+            """INSERT INTO revocation_outbox (server, recipient, dwk, jti, exp, state, attempts, due, queued, changed,
+                                              reason)
+               VALUES (:server, :recipient, :dwk, :jti, :exp, 'waiting', 0, :now, :now, :now, '')
+               ON CONFLICT (server, recipient, jti) DO UPDATE
+               SET state = 'waiting', attempts = 0, due = excluded.due, changed = excluded.changed
+               WHERE revocation_outbox.state IN ('revocation_unsupported', 'revocation_unavailable')""",
+            server=self.server,
+            recipient=recipient,
+            dwk=dwk,
+            jti=jti,
+            exp=exp,
+            now=now,
+        )
+
+    async def claim(self, now: int, until: int, limit: int) -> list[Delivery]:
+        """Some that are due, counted as tried; nobody else's before `until`."""
+        async with self._db.transaction() as tx:
+            rows = await tx.fetch_all(
+                f"""SELECT recipient, jti FROM revocation_outbox
+                    WHERE server = :server AND state = 'waiting' AND due <= :now
+                    ORDER BY due LIMIT {limit}{self._db.for_update}""",
+                server=self.server,
+                now=now,
+            )
+            claimed: list[Delivery] = []
+            for row in rows:
+                mine = await tx.fetch_one(
+                    """UPDATE revocation_outbox SET attempts = attempts + 1, due = :until
+                       WHERE server = :server AND recipient = :recipient AND jti = :jti
+                             AND state = 'waiting' AND due <= :now RETURNING *""",
+                    server=self.server,
+                    recipient=row["recipient"],
+                    jti=row["jti"],
+                    now=now,
+                    until=until,
+                )
+                if mine is not None:
+                    claimed.append(_delivery(mine))
+        return claimed
+
+    async def postpone(self, delivery: Delivery, now: int, due: int, reason: str) -> None:
+        """To be tried again at `due`."""
+        await self._set(delivery, "waiting", now, due, reason)
+
+    async def settle(self, delivery: Delivery, state: DeliveryState, now: int, reason: str) -> None:
+        """Over, one way or the other."""
+        await self._set(delivery, state, now, delivery.due, reason)
+
+    async def _set(self, delivery: Delivery, state: DeliveryState, now: int, due: int, reason: str) -> None:
+        await self._db.execute(
+            """UPDATE revocation_outbox SET state = :state, due = :due, changed = :now, reason = :reason
+               WHERE server = :server AND recipient = :recipient AND jti = :jti AND state = 'waiting'""",
+            server=self.server,
+            recipient=delivery.recipient,
+            jti=delivery.jti,
+            state=state,
+            due=due,
+            now=now,
+            reason=reason,
+        )
+
+    async def lapse(self, now: int) -> None:
+        """Drop those whose token has expired: there is nothing left to revoke."""
+        sql = "DELETE FROM revocation_outbox WHERE server = :server AND exp <= :now"
+        await self._db.execute(sql, server=self.server, now=now)
+
+    async def next_due(self, now: int) -> int | None:
+        """When the next one is due, `None` where none waits."""
+        row = await self._db.fetch_one(
+            """SELECT min(due) AS due FROM revocation_outbox
+               WHERE server = :server AND state = 'waiting' AND exp > :now""",
+            server=self.server,
+            now=now,
+        )
+        return int(row["due"]) if row is not None and row["due"] is not None else None
+
+    async def alive(self, now: int) -> list[Delivery]:
+        """Those whose token has not expired, oldest first."""
+        rows = await self._db.fetch_all(
+            "SELECT * FROM revocation_outbox WHERE server = :server AND exp > :now ORDER BY queued, recipient, jti",
+            server=self.server,
+            now=now,
+        )
+        return [_delivery(row) for row in rows]
