@@ -151,8 +151,8 @@ class Asgi:
     async def _held(self, request: Request) -> Answer:
         """The answer to a request that may be held; it is let go of when its client goes away.
 
-        Else a decision made later would be answered to nobody, and its poll is answered once (draft-11 §11.8.3). Raises
-        `ClientDisconnected`.
+        Else a decision made later would be answered to nobody, and its poll is answered once (draft-11 §11.8.3). Where
+        this server is about to end, the client is told to come back. Raises `ClientDisconnected`.
         """
         assert isinstance(request.body, ReceivedBody)
         answering = asyncio.ensure_future(self.server.answer(request))
@@ -162,6 +162,9 @@ class Asgi:
             if not answering.done():
                 raise ClientDisconnected
             return answering.result()
+        except asyncio.CancelledError:
+            # Passed on it would become a 500, which ends a poll; 503 has it made again (draft-11 §11.8.4).
+            return Problem("server_error", "this server is restarting", status=503, retry_after=1).answer()
         finally:
             answering.cancel()
             leaving.cancel()

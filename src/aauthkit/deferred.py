@@ -39,7 +39,9 @@ KEPT_AFTER_END: Final = 24 * 3600
 LOOK_AGAIN: Final = 5.0
 """Seconds after which a held poll looks at its record without having been woken."""
 POLLS_AT_ONCE: Final = 20
-"""Polls of one open request that may come close together; after that one a second, and 429 for the rest."""
+"""Polls of one open request that may come close together unheld; after that one a second, and 429 for the rest."""
+HELD_AT_ONCE: Final = 4
+"""Polls of one open request that one process holds together; any more are answered at once, and paced."""
 MAX_KNOWN: Final = 10_000
 """Pending requests whose polls one process remembers."""
 CHANNEL: Final = "pending"
@@ -110,12 +112,16 @@ def _read(row: Row) -> PendingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a 202 says: a requirement if any, the status, and further members of the body."""
+    """What a 202 says: a requirement if any, the status, and further members of the body.
+
+    `news` names what is told where the body alone does not, since something in it changes by itself.
+    """
 
     requirement: Requirement | None = None
     status: Literal["pending", "interacting"] = "pending"
     body: Mapping[str, Any] = field(default_factory=dict)
     retry_after: int = RETRY_AFTER
+    news: str | None = None
 
 
 def _come_back(waiting: Waiting) -> Waiting:
@@ -138,14 +144,15 @@ def _news(waiting: Waiting) -> str:
     requirement = waiting.requirement
     if requirement is None or requirement.value == "approval":
         return ""
-    return requirement.header()[1] + json.dumps(waiting.body)
+    return waiting.news if waiting.news is not None else requirement.header()[1] + json.dumps(waiting.body)
 
 
 @dataclass(slots=True)
 class _Polls:
-    """What this process remembers of the polls of one request: what was told last, and how fast they come."""
+    """What this process knows of the polls of one request: what was told last, their pace, and how many it holds."""
 
     told: str = ""
+    held: int = 0
     level: float = 0.0
     at: float = 0.0
 
@@ -285,8 +292,8 @@ class Deferred:
     async def wake(self, pending: PendingRequest) -> None:
         """Tell whoever polls, in this process or another, that something changed. Call after the commit.
 
-        Records out of reach are no failure here: what was committed stands, and a poll that was not woken looks again by
-        itself.
+        Records out of reach are no failure here: what was committed stands, and a poll that was not woken looks again
+        by itself.
         """
         try:
             await self._db.notify(CHANNEL, pending.id)
@@ -370,7 +377,10 @@ class Deferred:
         return bool(_news(waiting)) and self._polls_of(pending.id).told != _news(waiting)
 
     def _check_pace(self, pending: PendingRequest) -> None:
-        """Return if the polls of an open request keep a pace; raise 429 otherwise (draft-11 §11.9.4 `slow_down`)."""
+        """Return if the polls of an open request keep a pace; raise 429 otherwise (draft-11 §11.9.4 `slow_down`).
+
+        Only of those that are answered at once: one that is held paces itself.
+        """
         polls, now = self._polls_of(pending.id), self._clock()
         polls.level = max(0.0, polls.level - max(0.0, now - polls.at))
         polls.at = now
@@ -388,11 +398,16 @@ class Deferred:
         answer = await self._poll_once(pending_id, owner, resolve)
         if isinstance(answer, Answer):
             return answer
-        self._check_pace(answer)
         seconds = min(parse_wait(request.values("prefer")), self._max_held)
-        if seconds <= 0:
+        polls = self._polls_of(pending_id)
+        if seconds <= 0 or polls.held >= HELD_AT_ONCE:
+            self._check_pace(answer)
             return self.pending_answer(answer, await describe(answer))
-        return await self._hold(pending_id, owner, seconds, describe, resolve)
+        polls.held += 1
+        try:
+            return await self._hold(pending_id, owner, seconds, describe, resolve)
+        finally:
+            polls.held -= 1
 
     async def _hold(self, pending_id: str, owner: str, seconds: float, describe: Describe, resolve: Resolve) -> Answer:
         """The answer to a poll once it is decided, once there is news, or after `seconds`."""

@@ -33,6 +33,7 @@ from .protocol.tokens import (
     read_token,
 )
 from .trust import Trust
+from .verification import never_revoked
 
 log = logging.getLogger("aauthkit.parameters")
 
@@ -42,6 +43,10 @@ Name = Literal["resource", "presented"]
 _CODES: Final[dict[Name, tuple[ProblemCode, ProblemCode]]] = {
     "resource": ("invalid_resource_token", "expired_resource_token"),
     "presented": ("invalid_presented_token", "expired_presented_token"),
+}
+_REVOKED: Final[dict[Name, ProblemCode]] = {
+    "resource": "revoked_resource_token",
+    "presented": "revoked_presented_token",
 }
 RETRY_UNREACHABLE: Final = 60
 """Seconds after which an issuer out of reach may be tried again, where discovery names none."""
@@ -67,6 +72,7 @@ class ParameterVerifier:
     """Verifies tokens in the bodies of requests to one server, which trusts `trust` and finds keys with `discovery`.
 
     Nothing is fetched for an issuer outside `trust`. No tolerance on `exp`; an `iat` may lie `window` seconds ahead.
+    `is_revoked` is asked with `(iss, jti)` of every token whose signature holds.
     """
 
     discovery: Discovery
@@ -74,13 +80,15 @@ class ParameterVerifier:
     loopback: LoopbackProfile = NO_LOOPBACK
     window: int = SIGNATURE_WINDOW
     ceilings: Ceilings = DEFAULT_CEILINGS
+    is_revoked: Callable[[str, str], bool] = never_revoked
     clock: Callable[[], float] = time.time
 
     async def verify(self, raw: str, name: Name, *, types: Collection[str], check: Check = no_check) -> Token:
         """The token that parameter `name` carries, if it is of one of `types` and passes `check`.
 
-        Raises `Problem`: `invalid_*` for whatever is wrong with it, and only if nothing else is `expired_*`, then
-        `clock_skew`; 503 where its issuer cannot be reached, so that nothing can be said of it.
+        Raises `Problem`: `invalid_*` for whatever is wrong with it; `revoked_*` whether or not it has expired (draft-11
+        §11.12.5); only if nothing else is wrong `expired_*`, then `clock_skew`; 503 where its issuer cannot be reached,
+        so that nothing can be said of it.
         """
         try:
             token = read_token(raw, types, loopback=self.loopback)
@@ -88,6 +96,8 @@ class ParameterVerifier:
             if not self.trust.admits(token):
                 raise TokenRejected("its issuer is not one that this server trusts")
             await self._verify_signature(token)
+            if self.is_revoked(token.iss, token.jti):
+                raise Problem(_REVOKED[name], f"{name}_token: its issuer revoked it")
             check_lifetime(token, self.clock(), ceilings=self.ceilings, window=self.window)
         except TokenRejected as error:
             raise _refusal(name, error) from error

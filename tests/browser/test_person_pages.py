@@ -41,6 +41,7 @@ async def world() -> AsyncIterator[World]:
     yield made
     running.should_exit = running.force_exit = True
     await task
+    await made.close()
     await database.close()
 
 

@@ -1,4 +1,4 @@
-"""`agent.transport()` and `agent.sync_transport()` in a client of the user's own: httpx and httpx2, either way in and out.
+"""`agent.transport()` and `agent.sync_transport()` in a client of the user's own: httpx and httpx2, async and sync.
 
 The flow is the one that tests/flows/test_agent.py walks through; here it is shown that nothing is lost on the way from
 one library to the other: requests, bodies, redirects, errors, and what a response says of itself.

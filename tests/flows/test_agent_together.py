@@ -199,7 +199,7 @@ async def test_the_portal_can_be_closed_and_starts_again(parties: Parties) -> No
 
 FORKING = """
 import os
-from aauthkit.portal import close
+from aauthkit.portal import close, wait_for
 
 async def answer():
     return 7

@@ -21,6 +21,7 @@ from aauthkit.agent import (
 )
 from aauthkit.protocol.httpsig import content_digest
 from aauthkit.store import open_database
+from tests.plugins.recording import Seen
 from tests.plugins.signing import new_key
 from tests.plugins.simulators import Pieces
 from tests.plugins.tls import Authority, Clock
@@ -32,7 +33,6 @@ from tests.plugins.world import (
     PLAIN,
     PROVIDER,
     PS,
-    Seen,
     Traveller,
     World,
     a_site,

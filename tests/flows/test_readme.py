@@ -190,9 +190,3 @@ def test_what_is_installed_is_this_distribution_with_an_extra_it_has() -> None:
 def test_a_link_of_the_readme_leads_somewhere(target: str) -> None:
     assert "://" not in target, "check by hand, and list it here"
     assert (PROJECT / target.partition("#")[0]).is_file()
-
-
-def test_every_document_is_linked() -> None:
-    """Nothing in docs/ is a page that nobody is led to."""
-    linked = set(re.findall(r"\]\((docs/[^)#\s]+)", README))
-    assert linked == {f"docs/{page.name}" for page in (PROJECT / "docs").glob("*.md")}

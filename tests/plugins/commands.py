@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -13,16 +15,31 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aauthkit.demo.visitor import Script, ScriptedPerson
+from aauthkit.egress import Egress
+from aauthkit.installation import Installation
+from aauthkit.keys import write_private
+
 MODULE = ("-m", "aauthkit")
 PATIENCE = 60.0
 """Seconds until a test gives up; none asserts how long anything took."""
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports of this test process: those of another differ, so that what one lets go of is still there later."""
+    number = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
+    for port in range(21_000 + 400 * number, 21_400 + 400 * number):
+        if not listening(port):
+            yield port
+
+
+own_ports = _own_ports()
 
 
 @dataclass(frozen=True)
@@ -80,6 +97,14 @@ class Running:
                 assert time.monotonic() < deadline, f"no {pattern!r} in:\n{self.out}\n{self.err}"
                 self._news.wait(0.2)
 
+    def wait_to_listen(self, port: int) -> None:
+        """Return once it listens; a server says that it has started a moment before."""
+        deadline = time.monotonic() + PATIENCE
+        while not listening(port):
+            assert self.process.poll() is None, self.err
+            assert time.monotonic() < deadline, f"nobody listens on {port}:\n{self.err}"
+            time.sleep(0.05)
+
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -122,13 +147,17 @@ class Commands:
         env: Mapping[str, str] | None = None,
         python: tuple[str, ...] = MODULE,
         interpreter: str = sys.executable,
+        without: str = "",
     ) -> Ran:
+        """A command, to its end. `without` names a variable that is kept out of its environment."""
+        environment = self.environment(**(env or {}))
+        environment.pop(without, None)
         ran = subprocess.run(
             [interpreter, *python, *words],
             input=stdin,
             capture_output=True,
             text=True,
-            env=self.environment(**(env or {})),
+            env=environment,
             cwd=self.root,
             timeout=PATIENCE,
         )
@@ -151,19 +180,34 @@ class Commands:
         self.started.append(running)
         return running
 
-    @contextmanager
+    def settle(self, folder: Path, *apis: str) -> Installation:
+        """An installation on ports that no other test of this run takes; `apis` are hosts below `localhost`."""
+        hosts = ("provider", "person", *apis)
+        provider, person, *resources = (f"http://{host}.localhost:{next(own_ports)}" for host in hosts)
+        document = {"provider": provider, "person": person, "resources": resources}
+        write_private(folder / "installation.json", json.dumps(document).encode())
+        return Installation.load(folder).admitting(())
+
+    @contextlib.contextmanager
     def choosing_ports(self) -> Iterator[None]:
         """One process at a time chooses ports that are free, and holds them by the end of the block."""
         with self.lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def up(self, *words: str, env: Mapping[str, str] | None = None) -> Running:
+    def up(self, *words: str) -> Running:
         """`aauthkit up`, once it is ready."""
-        with self.choosing_ports():
-            running = self.start("up", *words, env=env)
-            running.wait_for(r"Ctrl-C ends both|\"egress\"")
+        if not self.home.exists():
+            self.settle(self.home)
+        running = self.start("up", *words)
+        running.wait_for(r"Ctrl-C ends both|\"egress\"")
         return running
+
+    def demo(self, *words: str, python: tuple[str, ...] = MODULE) -> Running:
+        """`aauthkit demo --headless` in the folder `demo`, which is new but for the ports it takes."""
+        if not (self.root / "demo").exists():
+            self.settle(self.root / "demo", "orders")
+        return self.start("demo", "--headless", "--folder", "demo", *words, python=python)
 
     def clean(self) -> None:
         for running in self.started:
@@ -201,16 +245,6 @@ def ports_of(folder: Path) -> list[int]:
     return [int(origin.rpartition(":")[2]) for origin in origins]
 
 
-def all_free(folder: Path) -> bool:
-    """Whether nobody listens any more where the installation in a folder did, waited for."""
-    deadline = time.monotonic() + PATIENCE
-    while any(listening(port) for port in ports_of(folder)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def processes_of(folder: Path) -> list[str]:
     """The command lines of the processes that take part in the installation in a folder; empty where `/proc` is not."""
     found = []
@@ -223,6 +257,38 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+def all_gone(folder: Path) -> bool:
+    """Whether nothing of the installation in a folder runs any more, waited for: no process, no port taken."""
+    deadline = time.monotonic() + PATIENCE
+    while any(map(listening, ports_of(folder))) or processes_of(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def files_below(folder: Path) -> set[str]:
     """Every file below a folder."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def play(egress_file: Path, running: Running, script: Script) -> list[str]:
+    """The person's part while a command runs: come when it shows the way, decide, watch for more; what was decided."""
+    shown = running.wait_for(r"(http\S+/interaction/\S+\?code=([0-9A-Z-]+))")
+
+    async def run() -> list[str]:
+        person = ScriptedPerson(Egress.from_file(egress_file), script)
+        visit = asyncio.create_task(person.come(shown[1], shown[2]))
+        try:
+            while running.process.poll() is None:
+                await asyncio.sleep(0.1)
+                if visit.done():
+                    visit.result()
+        finally:
+            visit.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await visit
+            await person.close()
+        return person.decided
+
+    return asyncio.run(run())

@@ -161,6 +161,12 @@ class AgentParty:
         assert location is not None
         return await self.send("GET", location, **knobs)
 
+    async def say(self, answer: Answer, action: str | None = "clarification_response", **members: Any) -> Answer:
+        """POST to where a 202 said: an answer to the person's question, or another request."""
+        location = answer.header("location")
+        assert location is not None
+        return await self.send("POST", location, {**({"action": action} if action else {}), **members})
+
     def challenged(
         self, presented: str, scope: str = "orders.read", issuer: Issuer | None = None, **claims: Any
     ) -> str:
@@ -231,7 +237,7 @@ class Browser:
             if "://" in location:
                 self.left = location
                 break
-            path = location
+            path = location.partition("#")[0]
             answer = await self._exchange("GET", path, ())
         self.page = Page(path, answer)
         return self.page
@@ -283,6 +289,11 @@ class Browser:
     async def decide(self, button: str, *scope: str, memory: str = "once") -> Page:
         """Answer the question on the page."""
         return await self.submit("/decide/", button, memory=memory, scope=list(scope))
+
+    async def ask(self, question: str) -> Page:
+        """Ask the agent something before deciding."""
+        assert self.page is not None
+        return await self.submit(f"{self.page.url.partition('?')[0]}/ask", question=question)
 
     async def open_next(self) -> Page:
         """From home to the question that has waited longest."""
@@ -337,6 +348,7 @@ class World:
         self.database = database
         self.loopback = loopback
         self.options = options
+        self.servers: list[PersonServer] = []
         self.server = self.make_server(database)
 
     def publish_resource(self, **members: Any) -> None:
@@ -367,7 +379,7 @@ class World:
             "accounts": accounts,
             **self.options,
         }
-        return PersonServer(
+        made = PersonServer(
             self.ps_issuer,
             keys=FixedKey(self.key),
             database=database,
@@ -377,9 +389,26 @@ class World:
             clock=self.clock,
             **options,
         )
+        self.servers.append(made)
+        return made
+
+    async def close(self) -> None:
+        """End every process."""
+        for server in self.servers:
+            await server.close()
 
     def agent(self, name: str = "planner", **claims: Any) -> AgentParty:
         return AgentParty(self, name, claims=claims)
+
+    async def revoke(
+        self, token: str, issuer: Issuer | None = None, dwk: str = "aauth-agent.json", **knobs: Any
+    ) -> Answer:
+        """An issuer revokes a token of its own; the provider, unless another is named."""
+        claims = parse_jwt(token).claims
+        content = json.dumps({"jti": claims["jti"], "exp": claims["exp"], **knobs}).encode()
+        signer = Signer.server(issuer or self.provider, dwk)
+        url = f"{self.ps_issuer}/revoke"
+        return await self.server.answer(signer.sign("POST", url, body=content, now=int(self.clock())))
 
     async def introduced(
         self, agent: AgentParty | None = None, browser: Browser | None = None, memory: str = "kept"
@@ -406,6 +435,7 @@ async def world(database: Database) -> AsyncIterator[World]:
     made = World(database)
     await made.server.start()
     yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -415,4 +445,5 @@ async def quick_world() -> AsyncIterator[World]:
     made = World(database)
     await made.server.start()
     yield made
+    await made.close()
     await database.close()

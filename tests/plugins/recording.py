@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aauthkit.asgi import App, Message, Receive, Scope, Send
+from aauthkit.deferred import CHANNEL
 from aauthkit.protocol.messages import HeaderList
 from aauthkit.protocol.signature_key import JwtKey, parse_signature_key, read_member
 from aauthkit.store import Database, Subscription
@@ -92,9 +93,10 @@ class Waiting:
 
     @asynccontextmanager
     async def subscribe(self, channel: str) -> AsyncIterator[Subscription]:
+        polls = int(channel == CHANNEL)
         async with self._database.subscribe(channel) as subscription:
-            self.held += 1
+            self.held += polls
             try:
                 yield subscription
             finally:
-                self.held -= 1
+                self.held -= polls

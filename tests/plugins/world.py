@@ -190,7 +190,8 @@ class World:
             PROVIDER, keys=FixedKey(signing_key(PROVIDER)), database=database, person_servers=[PS], clock=self.clock
         )
         provider = Asgi(self.provider, start=self.provider.start, close=self.provider.close)
-        apps = {PROVIDER: provider, PS: self.person_server(), API: api(self) if api is not None else self.orders(API)}
+        usual = self.orders if api is None else lambda _: api(self)
+        apps: dict[str, App] = {PROVIDER: provider, PS: self.person_server(), API: usual(API)}
         await asyncio.gather(*(self.serve(identifier, app) for identifier, app in apps.items()))
         self._all_up.set()
 

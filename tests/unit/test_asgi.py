@@ -200,6 +200,27 @@ async def test_a_held_request_whose_client_has_gone_is_let_go(method: str, chunk
     assert let_go.is_set()
 
 
+async def test_a_held_request_is_told_to_come_back_when_the_server_ends() -> None:
+    """Cancelled, as uvicorn does at the end of its grace: 500 would end the poll (draft-11 §11.8.4)."""
+
+    async def hold(_request: Request) -> Answer:
+        return await asyncio.Future()
+
+    staying = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await staying.wait()
+        return {"type": "http.disconnect"}
+
+    wire = Wire()
+    scope = scope_of(Request("GET", "/held", (("prefer", "wait=45"),)))
+    answering = asyncio.create_task(Asgi(Routes(Route("GET", "/held", hold)))(scope, receive, wire.send))
+    await asyncio.sleep(0.01)
+    answering.cancel()
+    await answering
+    assert (wire.answer.status, wire.answer.header("retry-after")) == (503, "1")
+
+
 async def test_a_request_that_may_be_held_is_answered_like_any_other() -> None:
     wire = await exchange(
         app, Request("POST", "/echo", (("prefer", "wait=45"), ("content-length", "3"))), chunks=[b"abc"]

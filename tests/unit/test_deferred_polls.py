@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aauthkit.deferred import POLLS_AT_ONCE, Deferred, PendingRequest, Waiting
+from aauthkit.deferred import HELD_AT_ONCE, POLLS_AT_ONCE, Deferred, PendingRequest, Waiting
 from aauthkit.protocol.headers import APPROVAL_PENDING, interaction_required, parse_requirement
 from aauthkit.protocol.messages import Answer
 from aauthkit.protocol.problems import Problem
@@ -195,7 +195,7 @@ async def test_polls_that_come_too_fast_are_429_slow_down(room: Room) -> None:
     pending, other = await room.open(), await room.open()
     for _ in range(POLLS_AT_ONCE):
         assert (await room.poll(pending)).status == 202
-    for wait in (None, 60):
+    for wait in (None, 0):
         refused = await room.poll(pending, wait=wait)
         assert error_of(refused) == (429, "slow_down")
         assert refused.header("retry-after") == "2"
@@ -213,6 +213,25 @@ async def test_polls_at_retry_after_are_never_too_fast(room: Room) -> None:
         answer = await room.poll(pending)
         assert answer.status == 202
         room.now += int(answer.header("retry-after") or "")
+
+
+async def test_of_one_request_s_polls_a_few_are_held_and_the_rest_are_paced(room: Room) -> None:
+    """One agent cannot fill a server with held polls."""
+    pending, other = await room.open(), await room.open()
+    held = [await room.hold(pending) for _ in range(HELD_AT_ONCE)]
+    for _ in range(POLLS_AT_ONCE):
+        answer = await ended(asyncio.create_task(room.poll(pending, wait=60)))
+        assert (answer.status, answer.header("retry-after")) == (202, "2")
+    assert error_of(await room.poll(pending, wait=60)) == (429, "slow_down")
+    held.append(await room.hold(other))
+    held[0].cancel()
+    await asyncio.wait([held[0]])
+    held.append(await room.hold(pending))
+    await room.decide(pending, APPROVED)
+    await room.deferred.wake(pending)
+    answers = [await ended(one) for one in held[1:HELD_AT_ONCE] + held[-1:]]
+    assert sorted(answer.status for answer in answers) == [200, *[410] * (HELD_AT_ONCE - 1)]
+    held[HELD_AT_ONCE].cancel()
 
 
 async def test_what_is_remembered_of_polls_is_bounded(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,19 @@ from tests.plugins.machine import PROJECT
 
 PACKAGE = PROJECT / "src" / "aauthkit"
 FRAMEWORKS_AND_CLIENTS = {"starlette", "fastapi", "uvicorn", "httpx2", "httpx", "sqlalchemy", "jinja2"}
-EXTRAS_ONLY = {"starlette", "fastapi", "uvicorn", "httpx", "jinja2", "asyncpg", "argon2", "nh3", "markdown_it", "segno"}
+EXTRAS_ONLY = {
+    "starlette",
+    "fastapi",
+    "uvicorn",
+    "httpx",
+    "jinja2",
+    "asyncpg",
+    "argon2",
+    "msgspec",
+    "nh3",
+    "markdown_it",
+    "segno",
+}
 CORE_ROOMS = [
     "protocol",
     "store",

@@ -151,7 +151,8 @@ def test_of_two_processes_that_start_at_once_both_have_one_key(path: Path) -> No
 
 def test_the_current_key_signs_and_every_key_is_published(put: Callable[[object], Path]) -> None:
     following, now, before = new_key(), new_key("ES256"), new_key()
-    keys = KeyFile(put({"keys": [entry(following, "next"), entry(now), entry(before, "previous")]}))
+    document = {"keys": [entry(following, "next"), entry(now), entry(before, "previous")]}
+    keys = KeyFile(put(document), clock=lambda: NOW)
     assert keys.current == now
     jwks = keys.jwks()
     for key in (following, now, before):

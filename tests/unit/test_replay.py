@@ -82,6 +82,17 @@ def test_a_clock_set_back_lets_nothing_in() -> None:
     assert refused(cache, "k", 1, NOW + 61, NOW + 1) == "invalid_signature"
 
 
+def test_what_came_again_after_it_lapsed_is_remembered_anew() -> None:
+    """Also within the second in which the first of the two is forgotten."""
+    cache = ReplayCache()
+    cache.admit("k", base(1), NOW + 10.2, NOW)
+    cache.admit("k", base(1), NOW + 60, NOW + 10.5)
+    for later in (10.9, 11, 12, 59.9):
+        assert refused(cache, "k", 1, NOW + 60, NOW + later) == "invalid_signature"
+    cache.admit("k", base(1), NOW + 120, NOW + 60)
+    assert len(cache) == 1
+
+
 def test_of_many_threads_with_one_signature_one_gets_in() -> None:
     cache = ReplayCache()
 

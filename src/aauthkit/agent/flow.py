@@ -145,7 +145,9 @@ class Call:
 
     def _signed(self, message: SignedRequest, body: bytes, held: Held) -> tuple[tuple[str, str], ...]:
         wanted = (*self._standing.profiles.components(self.resource), *self._components)
-        digest = [("content-digest", content_digest(body))] if not body and "content-digest" in wanted else []
+        digest: list[tuple[str, str]] = []
+        if not body and "content-digest" in wanted and not message.values("content-digest"):
+            digest.append(("content-digest", content_digest(body)))
         message = message.with_headers(digest)
         # A field that this message does not have cannot be covered; the resource says so if it must have it.
         components = [
@@ -197,6 +199,8 @@ class Call:
         """What the response's extensions say: the token it was had with, the scope asked for and granted."""
         held = self._presenting
         assert held is not None
+        if self._components:
+            self._standing.profiles.learn(self.resource, self._components)  # it was enough, so it is done at once now
         self._options.watch(Answered(status, self.resource))
         return {
             "resource": self.resource,
@@ -271,7 +275,6 @@ class Call:
         if not names:
             return False
         self._components = names
-        self._standing.profiles.learn(self.resource, names)
         return True
 
     def _once(self, *name: object) -> bool:
@@ -285,8 +288,9 @@ class Call:
             self._standing.wallet.drop(self._place, self._presenting)  # the next call begins anew
         if error.error == "clock_skew":
             return ClockSkew(error.error, self.resource, "this machine's clock, or the issuer's, is ahead; set it")
+        window = self._standing.profiles.window(self.resource)
         hints = {
-            "invalid_signature": "check this machine's clock; an unsafe request is not sent again",
+            "invalid_signature": f"is this machine's clock within {window} s of the server's? Check it and call again",
             "unknown_key": "the resource could not get the issuer's keys; try again later",
             "invalid_key": "the resource does not trust this agent's provider or person server",
             "invalid_input": "the resource wants something covered that this request does not have",

@@ -62,6 +62,11 @@ class Profiles:
         profile = self._known.get(resource)
         return profile.components if profile is not None else ()
 
+    def window(self, resource: str) -> int:
+        """The seconds that a signature may lie off the resource's clock, as it says (draft-11 §11.2.4)."""
+        profile = self._known.get(resource)
+        return profile.signature_window if profile is not None else SIGNATURE_WINDOW
+
     async def read(self, resource: str, discovery: Discovery, now: float) -> Profile:
         """The profile from the resource's metadata; a resource that publishes none, or a wrong one, has a plain one.
 

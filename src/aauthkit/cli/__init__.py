@@ -95,9 +95,10 @@ def _run(words: Sequence[str]) -> int:
     if list(words[:1]) == ["--version"]:
         print(version())
         return 0
-    options = parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
-    run: Run = options.run
+    options = argparse.Namespace(json=False)
     try:
+        options = parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
+        run: Run = options.run
         return run(options)
     except BrokenPipeError:
         raise

@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from .failing import CommandError, explain
+from .failing import SERVERS, CommandError, explain, need
 from .stopping import stoppable
 
 if TYPE_CHECKING:
     from ..demo.stage import Stage
-
-NEEDED: Final = ("uvicorn", "h11", "fastapi", "argon2", "jinja2", "markdown_it", "nh3", "segno")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start everything, tell the story, end everything."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"the demonstration needs libraries that are not installed ({', '.join(missing)})",
-            "pip install 'aauthkit[demo]'",
-            kind="MissingLibrary",
-        )
+    need("demo", "fastapi", *SERVERS)
     from ..demo.stage import Stage
     from ..narration import Narrator
     from ..supervision import Supervisor
@@ -83,7 +74,7 @@ def _start(stage: Stage, supervisor: object) -> None:
     except SupervisionError as error:
         raise CommandError(
             str(error),
-            "is the demonstration running in another terminal? A new folder gets ports that are free: --folder OTHER",
+            "is it running already, in another terminal? A new folder gets ports that are free: --folder OTHER",
             kind="SupervisionError",
         ) from error
     narrator = stage.narrator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any, Final
 
 from ..inspection import plain
@@ -31,6 +32,21 @@ class CommandError(Exception):
     def as_json(self) -> dict[str, Any]:
         """The failure for a program."""
         return {"error": {"kind": self.kind, "message": str(self), "hint": self.hint}}
+
+
+SERVERS: Final = ("argon2", "h11", "jinja2", "markdown_it", "msgspec", "nh3", "segno", "uvicorn")
+"""The libraries of the extra `server` that no server starts without."""
+
+
+def need(extra: str, *libraries: str) -> None:
+    """Return if these libraries are installed. Raises `CommandError` that names the extra which brings them."""
+    missing = [name for name in libraries if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"this needs libraries that are not installed: {', '.join(missing)}",
+            f"pip install 'aauthkit[{extra}]'",
+            kind="MissingLibrary",
+        )
 
 
 class CalledWrongly(CommandError):

@@ -50,7 +50,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("list", _list, "its agents, and who waits to become one", ""),
         ("approve", _approve, "admit an agent that waits", waiting),
         ("deny", _deny, "turn one down", waiting),
-        ("end", _end, "end an agent for good; its name stays taken", "the agent's name"),
+        ("suspend", _suspend, "refuse an agent tokens for now, and revoke those it has", "the agent's name"),
+        ("resume", _resume, "let a suspended agent have tokens again", "the agent's name"),
+        ("end", _end, "end an agent for good, and revoke its tokens; its name stays taken", "the agent's name"),
     ):
         command = below.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name != "list":
@@ -73,6 +75,7 @@ def run_serve(options: argparse.Namespace) -> int:
             keys=KeyFile(described.keys),
             database=database,
             person_servers=trusted,
+            egress=described.egress,
             loopback=described.egress.loopback,
             name=options.name,
         )
@@ -110,9 +113,30 @@ async def _deny(enrollments: Enrollments, options: argparse.Namespace) -> None:
     _say(options, asdict(asked), f"{asked.name} was turned down")
 
 
+async def _suspend(enrollments: Enrollments, options: argparse.Namespace) -> None:
+    agent = await enrollments.suspend(options.agent)
+    await _say_revoking(enrollments, options, agent, f"{agent.name} is suspended: no token until it is resumed")
+
+
+async def _resume(enrollments: Enrollments, options: argparse.Namespace) -> None:
+    agent = await enrollments.resume(options.agent)
+    _say(options, asdict(agent), f"{agent.name} may have tokens again; those that were revoked stay so")
+
+
 async def _end(enrollments: Enrollments, options: argparse.Namespace) -> None:
     agent = await enrollments.end(options.agent)
-    _say(options, asdict(agent), f"{agent.name} has ended: no further token, and the name stays taken")
+    text = f"{agent.name} has ended: no further token, and the name stays taken"
+    await _say_revoking(enrollments, options, agent, text)
+
+
+async def _say_revoking(enrollments: Enrollments, options: argparse.Namespace, agent: AgentRecord, text: str) -> None:
+    """What became of the agent, and of the tokens it has: the running provider sends the revocations."""
+    revocations = await enrollments.revocations(agent.name)
+    if agent.ps is None:
+        text += "\n  it has no person server: a token it has serves until it expires"
+    elif revocations:
+        text += f"\n  unexpired tokens that the running provider revokes at {agent.ps}: {len(revocations)}"
+    _say(options, {**asdict(agent), "revocations": [asdict(one) for one in revocations]}, text)
 
 
 async def _list(enrollments: Enrollments, options: argparse.Namespace) -> None:

@@ -9,8 +9,8 @@ import time
 from typing import Final
 
 from ..installation import API_ORIGIN, Installation
-from ..supervision import Supervisor
-from .failing import CommandError
+from ..supervision import SupervisionError, Supervisor
+from .failing import SERVERS, CommandError, need
 from .places import add_home, folder
 from .stopping import stoppable
 
@@ -38,11 +38,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start both servers and stay until one ends or the user does."""
+    need("server", *SERVERS)
     found = Installation.load_or_create(folder(options)).admitting(options.allow)
     print("starting an agent provider and a person server …", file=sys.stderr)
     with stoppable(), Supervisor(found.root / "logs") as supervisor:
-        found.start(supervisor)
-        supervisor.wait_ready()
+        try:
+            found.start(supervisor)
+            supervisor.wait_ready()
+        except SupervisionError as error:
+            hint = f"is it running already, in another terminal? Logs: {supervisor.folder}"
+            raise CommandError(str(error), hint, kind="SupervisionError") from error
         _tell(found, as_json=options.json)
         while True:
             time.sleep(LOOK_EVERY)

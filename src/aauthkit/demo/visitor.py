@@ -146,13 +146,19 @@ def _page(response: httpx2.Response) -> Page:
 
 @dataclass
 class Script:
-    """What the person does: who they are, and which scope values they approve; an identity is approved as it is."""
+    """What the person does: who they are, which scope values they approve, which kind of question they deny, and for
+    how long they decide.
+
+    A question is of the kind `identity` or `scope`; an identity is approved as it is.
+    """
 
     name: str
     password: str = field(repr=False)
     called: str = "pat"
     """Who they are in the story."""
     approves: frozenset[str] = frozenset()
+    denies: frozenset[str] = frozenset()
+    memory: str = "once"
     told: Callable[[str], None] = lambda _text: None
 
 
@@ -203,14 +209,25 @@ class ScriptedPerson:
     async def _decide(self, page: Page) -> None:
         form = page.form("/decide/")
         asked = form.choices.get("scope", [])
+        kind = "scope" if asked else "identity"
+        denied = kind in self._script.denies
         chosen = [("scope", value) for value in asked if value in self._script.approves]
-        fields = [(name, value) for name, value in form.fields if name != "scope"]
-        page = await self._visitor.post(page, form, [*fields, *chosen, ("verdict", "approved")])
-        if "You approved" not in page.text:
+        if self._script.memory not in form.choices.get("memory", []):
+            raise VisitFailed(f"there is no choice {self._script.memory!r}: {page.text[:300]}")
+        fields = [(name, value) for name, value in form.fields if name not in ("scope", "memory")]
+        chosen.append(("memory", self._script.memory))
+        verdict = ("verdict", "denied" if denied else "approved")
+        page = await self._visitor.post(page, form, [*fields, *chosen, verdict])
+        if not page.heading.startswith("You denied" if denied else "You approved"):
             raise VisitFailed(f"the decision was not taken: {page.text[:300]}")
-        what = f"{len(chosen)} of {len(asked)} things" if asked else "the agent's acting as them at this shop"
-        self._script.told(f"{self._script.called} reads who asks for what, and approves {what}")
-        self.decided.append("scope" if asked else "identity")
+        what = (
+            f"{sum(name == 'scope' for name, _ in chosen)} of {len(asked)} things"
+            if asked
+            else "the agent's acting as them at this shop"
+        )
+        did = "denies it" if denied else f"approves {what}"
+        self._script.told(f"{self._script.called} reads who asks for what, and {did}")
+        self.decided.append(kind)
 
     async def close(self) -> None:
         """Close the browser."""

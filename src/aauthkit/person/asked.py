@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,8 @@ from ..callers import Agent
 from ..protocol.metadata import Metadata
 from ..protocol.tokens import AuthToken, PersonToken, ResourceToken
 from .consent import IDENTITY, Kind
-from .records import Place
+from .conversation import MAX_ROUNDS, Change, Turn
+from .records import Issued, Place
 from .requests import Declared
 
 MAX_NAME: Final = 128
@@ -62,13 +63,18 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The tokens an answer rests on: what is issued ends with the first of them (draft-11 §7.1.2, §9.4.1)."""
+    """The tokens an answer rests on: what is issued ends with the first of them (draft-11 §7.1.2, §9.4.1).
+
+    `rests_on`: the decisions that the presented token itself came from.
+    """
 
     agent_jti: str
     agent_exp: int
     presented_jti: str | None = None
     presented_exp: int | None = None
     resource_jti: str | None = None
+    resource_exp: int | None = None
+    rests_on: tuple[str, ...] = ()
 
     @property
     def ends(self) -> int:
@@ -78,7 +84,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An agent's request to one of the token endpoints, all of it verified, as far as a person's answer needs it."""
+    """An agent's request to one of the token endpoints, all of it verified, as far as a person's answer needs it.
+
+    `reaches_person` and `answers_questions` are what the agent says it can do (draft-11 §11.7). `sub` is the person as
+    the resource knows them. `changes` counts how often the agent replaced its request (§7.5.2.2).
+    """
 
     kind: Kind
     agent_iss: str
@@ -92,6 +102,10 @@ class Asked:
     provider_name: str | None = None
     described: Described = Described()
     claimed: Claimed = Claimed()
+    answers_questions: bool = False
+    sub: str | None = None
+    conversation: tuple[Turn, ...] = ()
+    changes: int = 0
 
     def place(self, person: str) -> Place:
         """What an answer by `person` is remembered for."""
@@ -104,6 +118,41 @@ class Asked:
         """
         same = [owner, self.kind, self.resource, self.account, sorted(self.scope)]
         return hashlib.sha256(json.dumps(same).encode()).hexdigest()
+
+    def open_turn(self, now: float) -> Turn | None:
+        """The question that waits for the agent's answer."""
+        last = self.conversation[-1] if self.conversation else None
+        return last if last is not None and last.is_open(now) else None
+
+    def may_be_asked(self, now: float) -> bool:
+        """Whether the person may put a question: the agent takes some, none is open, and rounds are left (§7.5.3)."""
+        return self.answers_questions and len(self.conversation) < MAX_ROUNDS and self.open_turn(now) is None
+
+    def with_question(self, turn: Turn) -> Asked:
+        """After the person asked."""
+        return replace(self, conversation=(*self.conversation, turn))
+
+    def with_answer(self, answer: str | None, now: int, change: Change | None = None) -> Asked:
+        """After the agent answered the question that was open."""
+        answered = replace(self.conversation[-1], answered=now, answer=answer, change=change)
+        return replace(self, conversation=(*self.conversation[:-1], answered))
+
+    def replaced_by(self, other: Asked, words: str | None, now: int) -> Asked:
+        """The request that the agent put in place of this one, with the conversation so far (draft-11 §7.5.2.2)."""
+        change = Change(
+            dropped=tuple(text for value, text in self.described.scopes.items() if value not in other.scope),
+            added=tuple(text for value, text in other.described.scopes.items() if value not in self.scope),
+            account_before=self.account,
+            account_now=other.account,
+        )
+        return replace(
+            self.with_answer(words, now, change),
+            scope=other.scope,
+            account=other.account,
+            bounds=other.bounds,
+            described=other.described,
+            changes=self.changes + 1,
+        )
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""
@@ -141,6 +190,7 @@ def ask_identity(
         scope=IDENTITY,
         bounds=Bounds(agent.jti, agent.exp),
         reaches_person=declared.reaches_person,
+        answers_questions=declared.answers_questions,
         provider_name=_provider_name(provider),
         described=Described.by(metadata, frozenset()),
         claimed=_claimed(declared),
@@ -153,18 +203,24 @@ def ask_scope(
     presented: PersonToken | AuthToken,
     declared: Declared,
     *,
+    record: Issued,
     metadata: Metadata,
     provider: Metadata | None,
 ) -> Asked:
-    """May this agent do at the resource what its resource token names (draft-11 §7.2)?"""
+    """May this agent do at the resource what its resource token names (draft-11 §7.2)?
+
+    `record` is what is on record of the presented token.
+    """
     return Asked(
         kind="scope",
         agent_iss=agent.iss,
         agent_sub=agent.sub,
         resource=token.iss,
         scope=token.scope,
-        bounds=Bounds(agent.jti, agent.exp, presented.jti, presented.exp, token.jti),
+        bounds=Bounds(agent.jti, agent.exp, presented.jti, presented.exp, token.jti, token.exp, record.decisions),
         reaches_person=declared.reaches_person,
+        answers_questions=declared.answers_questions,
+        sub=token.sub,
         account=token.account,
         tenant=token.tenant,
         provider_name=_provider_name(provider),

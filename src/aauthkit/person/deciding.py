@@ -16,10 +16,11 @@ from ..deferred import Deferred
 from ..protocol.jose import b64url_encode
 from ..protocol.problems import Problem
 from ..store import Database, Transaction
-from . import records
+from . import consents, records
 from .asked import Asked
 from .consent import Memory, Standing, revise
 from .questions import Question, Questions
+from .revoking import Revoking
 
 Verdict = Literal["approved", "denied", "left"]
 """What a person does with a question: allow it in whole or part, refuse it, or end it without an answer."""
@@ -41,11 +42,19 @@ class Decider:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What they chose. `granted` is a part of what was asked, and empty unless approved."""
+    """What they chose. `granted` is a part of what was asked, and empty unless approved.
+
+    `changes` tells which of an agent's requests they had before them (`Asked.changes`).
+    """
 
     verdict: Verdict
     granted: frozenset[str] = frozenset()
     memory: Memory = "once"
+    changes: int = 0
+
+
+class Changed(Exception):
+    """The agent replaced its request since the page was loaded: what was chosen is about another one."""
 
 
 def may_see(question: Question, browser: str, person: str | None) -> bool:
@@ -67,25 +76,32 @@ class Deciding:
         *,
         deferred: Deferred,
         questions: Questions,
+        revoking: Revoking,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._database = database
         self._deferred = deferred
         self._questions = questions
+        self._revoking = revoking
         self._clock = clock
         self._random = random_bytes
 
     async def decide(self, page: str, decider: Decider, choice: Choice) -> None:
-        """Settle the question of a page, once. Raises `Problem`: 404 where it is not theirs, 410 where it is over."""
+        """Settle the question of a page, once.
+
+        Raises `Problem`: 404 where it is not theirs, 410 where it is over; and `Changed`.
+        """
         now = int(self._clock())
         async with self._database.transaction() as tx:
-            question = await self._questions.find(tx, page, now, self._database.for_update)
+            question = await self._questions.find_held(tx, page, now)
             if question is None or not may_see(question, decider.browser, decider.person):
                 raise Problem("not_found")
             if question.state != "open" or question.asked is None:
                 raise Problem("gone", "this request was decided already, or is over")
             asked = question.asked
+            if asked.changes != choice.changes:
+                raise Changed
             known = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
             if choice.verdict == "approved":
                 bound = await records.bind_agent(tx, asked.agent_iss, asked.agent_sub, decider.person, now)
@@ -105,10 +121,14 @@ class Deciding:
         """Put the decision on record, and change what it replaces."""
         place = asked.place(decider.person)
         if choice.verdict != "left":
-            standing = await records.standing(tx, place, self._database.for_update)
-            await records.close(tx, [one.id for one in standing if one.is_over(now)], now)
+            standing = await consents.standing(tx, place, self._database.for_update)
+            await consents.close(tx, [one.id for one in standing if one.is_over(now)], now)
             held = [one for one in standing if not one.is_over(now)]
-            await records.revise(tx, revise(held, asked.scope, choice.granted), now)
+            revised = revise(held, asked.scope, choice.granted)
+            await consents.revise(tx, revised, now)
+            if choice.verdict == "denied" and revised:
+                ended = [one.id for one in revised if not one.granted]
+                await self._revoking.withdraw(tx, asked.agent_iss, asked.agent_sub, ended, now)
         decision = Standing(
             id=b64url_encode(self._random(16)),
             asked=asked.scope,
@@ -118,7 +138,7 @@ class Deciding:
         )
         shown = {**asked.kept(), "verdict": choice.verdict, "new_agent": new_agent}
         over = None if choice.verdict == "approved" else now
-        await records.note_decision(tx, place, decision, by=decider.browser, shown=shown, over=over)
+        await consents.note_decision(tx, place, decision, by=decider.browser, shown=shown, over=over)
 
 
 def _verdict(asked: Asked, choice: Choice, now: int) -> dict[str, Any]:

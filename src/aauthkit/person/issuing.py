@@ -1,7 +1,8 @@
 """Tokens out: what earlier decisions allow is minted and put on record in one transaction, then answered.
 
 draft-11 §7.1.2, §9.4.1 (what a token says and how long), §7.1 Retention, §11.12.4 Records (what is kept of it), §14.1
-(the directed `sub`). Every way to a token leads through `Issuing.settle`: first request, poll, and repeat.
+(the directed `sub`). Every way to a new token leads through `Issuing.settle`: first request, poll, and repeat. An answer
+that may have been lost is given once more by `Issuing.repeat`.
 """
 
 from __future__ import annotations
@@ -16,20 +17,26 @@ from ..keys import Keys
 from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, json_answer
 from ..protocol.minting import mint_auth_token, mint_person_token
-from ..protocol.problems import Problem
+from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.tokens import AUTH_TYP, HOUR, PERSON_DWK, PERSON_TYP
 from ..store import Transaction
-from . import records
+from ..verification import never_revoked
+from . import consents, records
 from .asked import Asked
 from .consent import Covered, weigh
+from .questions import Which
 from .records import Issued
+from .revoking import WHY
 
 SUB_BYTES: Final = 16
 JTI_BYTES: Final = 16
 
 
 class Issuing:
-    """Mints for one person server, `issuer`, under the current key of `keys`."""
+    """Mints for one person server, `issuer`, under the current key of `keys`.
+
+    `is_revoked` is asked about every token a new one would rest on, in the moment it is minted.
+    """
 
     def __init__(
         self,
@@ -37,22 +44,71 @@ class Issuing:
         keys: Keys,
         *,
         for_update: str = "",
+        is_revoked: Callable[[str, str], bool] = never_revoked,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.issuer = issuer
         self._keys = keys
         self._for_update = for_update
+        self._is_revoked = is_revoked
         self._clock = clock
         self._random = random_bytes
 
-    async def settle(self, tx: Transaction, asked: Asked, agent: Agent) -> Answer | None:
-        """The answer that earlier decisions give: a token, or a refusal; `None` where the person has to be asked."""
+    async def refuse(self, tx: Transaction, asked: Asked, agent: Agent, *, waited: bool) -> Answer | None:
+        """The refusal of a request that rests on a revoked token (draft-11 §11.12.5); `None` where none of them is.
+
+        `waited`: its pending request ends with it; else the token itself is what the agent is told of.
+        """
+        which = await self._revoked_of(tx, asked, agent)
+        if which is None:
+            return None
+        if waited:
+            return Problem("revoked", WHY[which]).answer()
+        if which == "agent_token":
+            return SignatureFailure("revoked_jwt", WHY[which]).answer()
+        if which == "resource_token":
+            return Problem("revoked_resource_token", WHY[which]).answer()
+        return Problem("revoked_presented_token", WHY[which]).answer()
+
+    async def _revoked_of(self, tx: Transaction, asked: Asked, agent: Agent) -> Which | None:
+        bounds = asked.bounds
+        if self._is_revoked(agent.iss, agent.jti) or self._is_revoked(asked.agent_iss, bounds.agent_jti):
+            return "agent_token"
+        if bounds.resource_jti is not None and self._is_revoked(asked.resource, bounds.resource_jti):
+            return "resource_token"
+        if bounds.presented_jti is None:
+            return None
+        presented = await records.find_issued(tx, bounds.presented_jti)
+        return "presented_token" if presented is not None and presented.revoked is not None else None
+
+    async def repeat(self, tx: Transaction, asked: Asked, agent: Agent, *, prompted: bool) -> Answer | None:
+        """The answer this resource token had before, equal in all its token says; `None` where it had none.
+
+        With `prompt=consent` only where that answer was asked for so.
+        """
+        bounds = asked.bounds
+        if bounds.resource_jti is None:
+            return None
+        brought = await records.find_brought(tx, asked.resource, bounds.resource_jti)
+        if brought is None or brought.issued is None or (prompted and not brought.prompted):
+            return None
+        issued = await records.find_issued(tx, brought.issued)
+        now = int(self._clock())
+        if issued is None or issued.exp <= now or issued.revoked is not None or not _is_for(issued, agent):
+            return None
+        return self._answer(issued, asked.tenant, agent, now)
+
+    async def settle(self, tx: Transaction, asked: Asked, agent: Agent, *, pending: str | None = None) -> Answer | None:
+        """The answer that earlier decisions give: a token, or a refusal; `None` where the person has to be asked.
+
+        `pending` names the request that waited for it, if one did.
+        """
         person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
         if person is None:
             return None
         now = self._clock()
-        decisions = await records.standing(tx, asked.place(person), self._for_update)
+        decisions = await consents.standing(tx, asked.place(person), self._for_update)
         covered = weigh(asked.scope, decisions, now, agent.key.thumbprint)
         if covered is None:
             return None
@@ -63,12 +119,14 @@ class Issuing:
         if ends <= now:
             return Problem("expired", "decided, but a token this rests on has expired: ask again from the top").answer()
         for decision in covered.unused:
-            await records.use_once(tx, decision, agent.key.thumbprint, ends)
-        return await self._issue(tx, asked, agent, person, covered, int(now), ends)
+            await consents.use_once(tx, decision, agent.key.thumbprint, ends)
+        issued = await self._issue(tx, asked, agent, person, covered, int(now), ends)
+        await self._note_answered(tx, asked, issued, pending)
+        return self._answer(issued, asked.tenant, agent, int(now))
 
     async def _issue(
         self, tx: Transaction, asked: Asked, agent: Agent, person: str, covered: Covered, now: int, ends: int
-    ) -> Answer:
+    ) -> Issued:
         sub = await records.subject(tx, person, asked.resource, b64url_encode(self._random(SUB_BYTES)), now)
         identity = asked.kind == "identity"
         issued = Issued(
@@ -85,17 +143,28 @@ class Issuing:
             issued=now,
             exp=ends,
             agent_jti=asked.bounds.agent_jti,
-            decisions=tuple(decision.id for decision in covered.by),
+            decisions=tuple(dict.fromkeys((*(one.id for one in covered.by), *asked.bounds.rests_on))),
             presented_jti=asked.bounds.presented_jti,
             resource_jti=asked.bounds.resource_jti,
         )
         await records.note_issued(tx, issued)
-        name, token = self._mint(issued, asked, agent)
-        return json_answer(200, {name: token, "expires_in": ends - now})
+        return issued
 
-    def _mint(self, issued: Issued, asked: Asked, agent: Agent) -> tuple[str, str]:
+    async def _note_answered(self, tx: Transaction, asked: Asked, issued: Issued, pending: str | None) -> None:
+        """So that the same resource token, brought again, is answered with the same token."""
+        bounds = asked.bounds
+        if pending is not None:
+            await records.answer_waiting(tx, pending, issued.jti)
+        elif bounds.resource_jti is not None and bounds.resource_exp is not None:
+            await records.note_answered(tx, asked.resource, bounds.resource_jti, bounds.resource_exp, issued=issued.jti)
+
+    def _answer(self, issued: Issued, tenant: str | None, agent: Agent, now: int) -> Answer:
+        name, token = self._mint(issued, tenant, agent)
+        return json_answer(200, {name: token, "expires_in": issued.exp - now})
+
+    def _mint(self, issued: Issued, tenant: str | None, agent: Agent) -> tuple[str, str]:
         key = self._keys.current
-        if asked.kind == "identity":
+        if issued.typ == PERSON_TYP:
             return "person_token", mint_person_token(
                 key,
                 iss=self.issuer,
@@ -119,5 +188,10 @@ class Issuing:
             exp=issued.exp,
             scope=issued.scope,
             account=issued.account,
-            tenant=asked.tenant,
+            tenant=tenant,
         )
+
+
+def _is_for(issued: Issued, agent: Agent) -> bool:
+    """Whether a token was issued to this agent under the key it has now."""
+    return (issued.agent_iss, issued.agent_sub, issued.jkt) == (agent.iss, agent.sub, agent.key.thumbprint)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from ..deferred import Deferred, PendingRequest
+from ..deferred import CHANNEL, KEPT_AFTER_END, Deferred, PendingRequest
 from ..protocol.problems import Problem
-from ..store import Database, Row, Statements, Transaction
+from ..store import Conflict, Database, Row, Statements, Transaction
+from . import records
 from .asked import Asked
 from .records import MAX_LISTED
 
@@ -24,11 +26,13 @@ MAX_OPEN: Final = 32
 TRY_AGAIN: Final = 60
 """Seconds after which an agent with too many open questions may ask again."""
 
-State = Literal["open", "decided", "expired", "withdrawn", "failed"]
+State = Literal["open", "decided", "expired", "withdrawn", "revoked", "failed"]
+Which = Literal["agent_token", "resource_token", "presented_token"]
+"""The token whose revocation ended a question (draft-11 §11.9.4)."""
 
 
 class Collided(Exception):
-    """Two equal questions were opened in the same moment; whoever catches this asks again and joins."""
+    """Two questions became equal in the same moment; whoever catches this asks again and joins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Question:
     """A question as a page sees it. `asked` is there while it is open, `verdict` once it was decided.
 
     `told` says that the agent has fetched its answer. `browser` is the handle of the session that used its code last;
-    `person` whose agent asks, or who decided.
+    `person` whose agent asks, or who decided; `ended` the token that was revoked, where one was.
     """
 
     pending: str = field(repr=False)
@@ -53,6 +57,7 @@ class Question:
     told: bool
     asked: Asked | None = field(repr=False)
     verdict: Mapping[str, Any] | None = field(repr=False)
+    ended: Which | None = None
 
 
 _SELECT: Final = """SELECT r.*, p.state AS state, p.ended_as AS ended_as, p.data AS data, p.code AS code,
@@ -61,12 +66,19 @@ _IS_OPEN: Final = "p.state = 'open' AND p.expires > :now"
 
 
 def _state(row: Row, now: float) -> State:
+    if row["ended"] is not None:
+        return "revoked"
     if row["verdict"] is not None:
         return "decided"
     if row["state"] == "open":
         return "open" if row["expires"] > now else "expired"
     endings: dict[str, State] = {"cancelled": "withdrawn", "expired": "expired"}
     return endings.get(row["ended_as"] or "", "failed")
+
+
+def _waits(pending: PendingRequest, now: float) -> bool:
+    """Whether a request may still be joined: its answer, if there is one, was not fetched yet."""
+    return pending.state == "decided" or (pending.state == "open" and pending.expires > now)
 
 
 def _question(row: Row, now: float) -> Question:
@@ -79,6 +91,7 @@ def _question(row: Row, now: float) -> Question:
         told=row["ended_as"] == "answered",
         asked=Asked.read(kept) if kept else None,
         verdict=json.loads(row["verdict"]) if row["verdict"] is not None else None,
+        ended=row["ended"],
     )
 
 
@@ -91,15 +104,20 @@ class Questions:
         self._lifetime = lifetime
         self._max_open = max_open
 
-    async def open(self, tx: Transaction, asked: Asked, owner: str, person: str | None, now: int) -> PendingRequest:
+    async def open(
+        self, tx: Transaction, asked: Asked, owner: str, person: str | None, now: int, *, prompted: bool = False
+    ) -> PendingRequest:
         """The pending request for this question: the one that waits for an equal one, or a new one.
 
         Raises `Problem` 429 for an agent that has too many open, and `Collided`.
         """
-        joined = asked.joins(owner)
-        waiting = await self._join(tx, joined, asked, now)
-        if waiting is not None:
-            return waiting
+        pending = await self._rejoin(tx, asked, owner, now) or await self._join(tx, asked, owner, now)
+        if pending is None:
+            pending = await self._add(tx, asked, owner, person, now)
+        await self._note_token(tx, asked, pending, prompted=prompted)
+        return pending
+
+    async def _add(self, tx: Transaction, asked: Asked, owner: str, person: str | None, now: int) -> PendingRequest:
         if await self._count_open(tx, asked, now) >= self._max_open:
             raise Problem("slow_down", "too many of this agent's requests wait for their person", retry_after=TRY_AGAIN)
         pending = await self._deferred.open(
@@ -111,7 +129,7 @@ class Questions:
                ON CONFLICT (joined) DO NOTHING""",
             pending=pending.id,
             page=pending.page,
-            joined=joined,
+            joined=asked.joins(owner),
             agent_iss=asked.agent_iss,
             agent_sub=asked.agent_sub,
             person=person,
@@ -122,13 +140,33 @@ class Questions:
             raise Collided
         return pending
 
-    async def _join(self, tx: Transaction, joined: str, asked: Asked, now: int) -> PendingRequest | None:
+    async def _note_token(
+        self, tx: Transaction, asked: Asked, pending: PendingRequest, *, prompted: bool = False
+    ) -> None:
+        bounds = asked.bounds
+        if bounds.resource_jti is not None and bounds.resource_exp is not None:
+            await records.note_waiting(
+                tx, asked.resource, bounds.resource_jti, bounds.resource_exp, pending=pending.id, prompted=prompted
+            )
+
+    async def _rejoin(self, tx: Transaction, asked: Asked, owner: str, now: int) -> PendingRequest | None:
+        """The request that this very resource token waits in, also where another took its place since."""
+        if asked.bounds.resource_jti is None:
+            return None
+        brought = await records.find_brought(tx, asked.resource, asked.bounds.resource_jti)
+        if brought is None or brought.pending is None:
+            return None
+        pending = await self._deferred.lock(tx, brought.pending)
+        return pending if pending is not None and pending.owner == owner and _waits(pending, now) else None
+
+    async def _join(self, tx: Transaction, asked: Asked, owner: str, now: int) -> PendingRequest | None:
         """The request that an equal question waits in, now resting on whichever tokens live longer."""
+        joined = asked.joins(owner)
         row = await tx.fetch_one("SELECT pending FROM person_requests WHERE joined = :joined", joined=joined)
         if row is None:
             return None
         pending = await self._deferred.lock(tx, row["pending"])
-        if pending is None or pending.state == "ended" or (pending.state == "open" and pending.expires <= now):
+        if pending is None or not _waits(pending, now):
             # Its name is free again; the record stays for whoever still looks at its page.
             await tx.execute("UPDATE person_requests SET joined = pending WHERE joined = :joined", joined=joined)
             return None
@@ -138,6 +176,25 @@ class Questions:
             await self._deferred.update(tx, pending, kept)
             return replace(pending, data=kept)
         return pending
+
+    async def substitute(self, tx: Transaction, pending: PendingRequest, asked: Asked) -> None:
+        """Put another request of the same owner in the place of one that waits (draft-11 §7.5.2.2). Raises `Collided`.
+
+        Where an equal one waits already, that one keeps its name and is joined by what comes next.
+        """
+        await self._deferred.update(tx, pending, asked.kept())
+        joined = asked.joins(pending.owner)
+        row = await tx.fetch_one("SELECT pending FROM person_requests WHERE joined = :joined", joined=joined)
+        if row is None:
+            try:
+                await tx.execute(
+                    "UPDATE person_requests SET joined = :joined WHERE pending = :id", joined=joined, id=pending.id
+                )
+            except Conflict as error:
+                raise Collided from error
+        elif row["pending"] != pending.id:
+            await tx.execute("UPDATE person_requests SET joined = pending WHERE pending = :id", id=pending.id)
+        await self._note_token(tx, asked, pending)
 
     async def _count_open(self, tx: Transaction, asked: Asked, now: int) -> int:
         row = await tx.fetch_one(
@@ -151,10 +208,18 @@ class Questions:
         )
         return row["total"] if row is not None else 0
 
-    async def find(self, tx: Statements, page: str, now: int, lock: str = "") -> Question | None:
-        """The question whose interaction URL ends in `page`; `lock` is the database's `for_update`."""
-        row = await tx.fetch_one(f"{_SELECT} WHERE r.page = :page{lock}", page=page)
+    async def find(self, tx: Statements, page: str, now: int) -> Question | None:
+        """The question whose interaction URL ends in `page`."""
+        row = await tx.fetch_one(f"{_SELECT} WHERE r.page = :page", page=page)
         return _question(row, now) if row is not None else None
+
+    async def find_held(self, tx: Transaction, page: str, now: int) -> Question | None:
+        """As `find`, with all the requests of its agent held until the transaction ends."""
+        found = await self.find(tx, page, now)
+        if found is None or not self._database.for_update:
+            return found
+        await self.hold(tx, found.agent_iss, found.agent_sub, now)
+        return await self.find(tx, page, now)
 
     async def by_pending(self, tx: Statements, pending: str, now: int) -> Question | None:
         """The question of a pending request."""
@@ -177,6 +242,45 @@ class Questions:
             now=now,
         )
         return sorted((_question(row, now) for row in (*theirs, *brought)), key=lambda question: question.created)
+
+    async def locked(self, tx: Transaction, pending: str) -> PendingRequest | None:
+        """A request that has not ended, held until the transaction does."""
+        found = await self._deferred.lock(tx, pending)
+        return found if found is not None and found.state != "ended" else None
+
+    async def hold(self, tx: Transaction, agent_iss: str, agent_sub: str, now: int) -> list[str]:
+        """An agent's requests that have not ended, oldest first, held until the transaction does.
+
+        Whoever changes several of them, or one of them and decisions, holds them all first: two that took them
+        crosswise would wait for each other.
+        """
+        lock = f"{self._database.for_update} OF p" if self._database.for_update else ""
+        rows = await tx.fetch_all(
+            f"""SELECT r.pending FROM person_requests r JOIN pending p ON p.id = r.pending
+                WHERE r.agent_iss = :iss AND r.agent_sub = :sub AND r.created > CAST(:now AS BIGINT) - :lifetime
+                AND p.state <> 'ended' ORDER BY r.created, r.pending{lock}""",
+            iss=agent_iss,
+            sub=agent_sub,
+            now=now,
+            lifetime=self._lifetime + KEPT_AFTER_END,
+        )
+        return [row["pending"] for row in rows]
+
+    async def waiting_of(self, tx: Transaction, agent_iss: str, agent_sub: str, now: int) -> list[PendingRequest]:
+        """As `hold`, with what is on record of each."""
+        found = [await self.locked(tx, pending) for pending in await self.hold(tx, agent_iss, agent_sub, now)]
+        return [pending for pending in found if pending is not None]
+
+    async def call_off(self, tx: Transaction, pending: PendingRequest, which: Which) -> None:
+        """End a question since a token it rests on was revoked: whoever polls reads `revoked` (draft-11 §11.9.4)."""
+        if pending.outcome is not None and "error" in pending.outcome:
+            return
+        with suppress(Problem):  # one that was approved meets the same when its answer is fetched
+            await self._deferred.decide(tx, pending.id, {"error": "revoked", "which": which})
+        await tx.execute(
+            "UPDATE person_requests SET ended = :which WHERE pending = :pending", which=which, pending=pending.id
+        )
+        await tx.notify(CHANNEL, pending.id)
 
     async def arrive(self, tx: Transaction, pending: str, browser: str) -> None:
         """The session with this handle came with the code; no earlier one may decide any more."""

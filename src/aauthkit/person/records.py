@@ -1,117 +1,25 @@
-"""What a person server remembers, as plain SQL: agents and their person, tokens, requests, decisions.
+"""What a person server remembers, as plain SQL: agents and their person, tokens accepted, brought and issued.
 
-Tokens themselves are never kept. Every method takes the transaction it is part of, so that a decision and its
-effects, a token and its record, commit together.
+Its decisions are in `consents`, its requests in `questions`. Tokens themselves are never kept. Every function takes the
+transaction it is part of, so that a decision and its effects, a token and its record, commit together.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from ..protocol.identifiers import format_scope, parse_scope
-from ..store import Migration, Row, Statements, Transaction
-from .consent import Kind, Memory, Revised, Standing
+from ..store import Row, Statements, Transaction
+from .consent import Kind
+from .tables import MIGRATIONS
 
 KEPT: Final = 7 * 24 * 3600
 """Seconds that the record of a token is kept after its expiry; the draft asks for clock skew only (draft-11 §7.1)."""
+BROUGHT_KEPT: Final = 3600
+"""Seconds that a resource token is remembered after its expiry, from which on nobody can bring it again."""
 MAX_LISTED: Final = 200
-
-MIGRATIONS: Final = (
-    Migration(
-        room="person",
-        version=1,
-        statements=(
-            "CREATE TABLE person_server (only_one BIGINT PRIMARY KEY, issuer TEXT NOT NULL)",
-            """CREATE TABLE person_agents (
-                agent_iss TEXT NOT NULL,
-                agent_sub TEXT NOT NULL,
-                person TEXT NOT NULL,
-                since BIGINT NOT NULL,
-                PRIMARY KEY (agent_iss, agent_sub)
-            )""",
-            "CREATE INDEX person_agents_person ON person_agents (person)",
-            """CREATE TABLE person_subjects (
-                person TEXT NOT NULL,
-                resource TEXT NOT NULL,
-                sub TEXT NOT NULL UNIQUE,
-                since BIGINT NOT NULL,
-                PRIMARY KEY (person, resource)
-            )""",
-            """CREATE TABLE person_agent_tokens (
-                iss TEXT NOT NULL,
-                jti TEXT NOT NULL,
-                sub TEXT NOT NULL,
-                exp BIGINT NOT NULL,
-                PRIMARY KEY (iss, jti)
-            )""",
-            "CREATE INDEX person_agent_tokens_exp ON person_agent_tokens (exp)",
-            """CREATE TABLE person_issued (
-                jti TEXT PRIMARY KEY,
-                typ TEXT NOT NULL,
-                person TEXT NOT NULL,
-                agent_iss TEXT NOT NULL,
-                agent_sub TEXT NOT NULL,
-                jkt TEXT NOT NULL,
-                aud TEXT NOT NULL,
-                sub TEXT NOT NULL,
-                scope TEXT NOT NULL,
-                account TEXT NOT NULL,
-                issued BIGINT NOT NULL,
-                exp BIGINT NOT NULL,
-                decisions TEXT NOT NULL,
-                agent_jti TEXT NOT NULL,
-                presented_jti TEXT,
-                resource_jti TEXT,
-                upstream_iss TEXT,
-                upstream_jti TEXT,
-                access_server TEXT
-            )""",
-            "CREATE INDEX person_issued_agent ON person_issued (agent_iss, agent_sub, exp)",
-            "CREATE INDEX person_issued_person ON person_issued (person, issued)",
-            "CREATE INDEX person_issued_exp ON person_issued (exp)",
-            """CREATE TABLE person_requests (
-                pending TEXT PRIMARY KEY,
-                page TEXT NOT NULL UNIQUE,
-                joined TEXT NOT NULL UNIQUE,
-                agent_iss TEXT NOT NULL,
-                agent_sub TEXT NOT NULL,
-                person TEXT,
-                browser TEXT,
-                created BIGINT NOT NULL,
-                expires BIGINT NOT NULL,
-                verdict TEXT
-            )""",
-            "CREATE INDEX person_requests_person ON person_requests (person, created)",
-            "CREATE INDEX person_requests_browser ON person_requests (browser)",
-            "CREATE INDEX person_requests_agent ON person_requests (agent_iss, agent_sub, created)",
-            "CREATE INDEX person_requests_expires ON person_requests (expires)",
-            """CREATE TABLE person_decisions (
-                id TEXT PRIMARY KEY,
-                person TEXT NOT NULL,
-                agent_iss TEXT NOT NULL,
-                agent_sub TEXT NOT NULL,
-                resource TEXT NOT NULL,
-                kind TEXT NOT NULL,
-                account TEXT NOT NULL,
-                asked TEXT NOT NULL,
-                granted TEXT NOT NULL,
-                memory TEXT NOT NULL,
-                decided BIGINT NOT NULL,
-                number BIGINT NOT NULL,
-                decided_by TEXT NOT NULL,
-                shown TEXT NOT NULL,
-                jkt TEXT,
-                ends BIGINT,
-                over BIGINT
-            )""",
-            """CREATE INDEX person_decisions_standing
-                ON person_decisions (person, agent_iss, agent_sub, resource, kind, account) WHERE over IS NULL""",
-        ),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +45,6 @@ class Place:
         }
 
 
-_AT_PLACE: Final = """person = :person AND agent_iss = :agent_iss AND agent_sub = :agent_sub AND resource = :resource
-    AND kind = :kind AND account = :account AND over IS NULL"""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A decision as a person sees it in a list: `allowed` was granted, for `place`."""
-
-    id: str
-    place: Place
-    standing: Standing
-    shown: Mapping[str, Any] = field(repr=False)
-
-
 @dataclass(frozen=True, slots=True)
 class BoundAgent:
     """An agent and the one person it acts for (draft-11 §13.14). `since` is in seconds since the epoch."""
@@ -163,7 +57,10 @@ class BoundAgent:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The record of a token that left (draft-11 §7.1 Retention, §11.12.4 Records)."""
+    """The record of a token that left (draft-11 §7.1 Retention, §11.12.4 Records).
+
+    `decisions`: all it rests on, those of its presented token included. `revoked`: when it ended before its time.
+    """
 
     jti: str
     typ: str
@@ -181,18 +78,19 @@ class Issued:
     decisions: tuple[str, ...] = ()
     presented_jti: str | None = None
     resource_jti: str | None = None
+    revoked: int | None = None
 
 
-def _standing(row: Row) -> Standing:
-    return Standing(
-        id=row["id"],
-        asked=parse_scope(row["asked"]),
-        granted=parse_scope(row["granted"]),
-        memory=row["memory"],
-        decided=row["decided"],
-        key=row["jkt"],
-        ends=row["ends"],
-    )
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A resource token that an agent brought here: the request it waits in, and the token it was answered with.
+
+    `prompted`: whether the answer was asked for by `prompt=consent`.
+    """
+
+    pending: str | None
+    issued: str | None
+    prompted: bool
 
 
 def _issued(row: Row) -> Issued:
@@ -204,6 +102,7 @@ def _issued(row: Row) -> Issued:
         decisions=tuple(row["decisions"].split()),
         presented_jti=row["presented_jti"],
         resource_jti=row["resource_jti"],
+        revoked=row["revoked"],
     )
 
 
@@ -232,6 +131,12 @@ async def note_agent_token(tx: Statements, iss: str, jti: str, sub: str, exp: in
         sub=sub,
         exp=exp,
     )
+
+
+async def agent_of_token(tx: Statements, iss: str, jti: str) -> str | None:
+    """The `sub` of an agent token that was accepted, `None` for one that never came here."""
+    row = await tx.fetch_one("SELECT sub FROM person_agent_tokens WHERE iss = :iss AND jti = :jti", iss=iss, jti=jti)
+    return row["sub"] if row is not None else None
 
 
 async def person_of(tx: Statements, agent_iss: str, agent_sub: str) -> str | None:
@@ -342,108 +247,77 @@ async def issued(tx: Statements, person: str | None = None) -> list[Issued]:
     return [_issued(row) for row in rows]
 
 
-async def forget(tx: Transaction, now: int) -> None:
-    """Discard what nothing can ask for any more (draft-11 §11.12.4)."""
-    for table, column in (("person_agent_tokens", "exp"), ("person_issued", "exp"), ("person_requests", "expires")):
-        await tx.execute(f"DELETE FROM {table} WHERE {column} < :before", before=now - KEPT)
-
-
-# Decisions.
-
-
-async def standing(tx: Statements, place: Place, lock: str = "") -> list[Standing]:
-    """The decisions of a place that were not taken back, newest first; `lock` is the database's `for_update`."""
+async def live_tokens(tx: Statements, agent_iss: str, agent_sub: str, now: int) -> list[Issued]:
+    """What was issued to an agent and has neither expired nor been revoked."""
     rows = await tx.fetch_all(
-        f"SELECT * FROM person_decisions WHERE {_AT_PLACE} ORDER BY number DESC, id{lock}", **place.params()
+        """SELECT * FROM person_issued
+           WHERE agent_iss = :iss AND agent_sub = :sub AND exp > :now AND revoked IS NULL ORDER BY exp, jti""",
+        iss=agent_iss,
+        sub=agent_sub,
+        now=now,
     )
-    return [_standing(row) for row in rows]
+    return [_issued(row) for row in rows]
 
 
-async def note_decision(
-    tx: Transaction, place: Place, decision: Standing, *, by: str, shown: Mapping[str, Any], over: int | None
-) -> None:
-    """Record a decision with what the person was shown; `by` is the session it was made in.
-
-    A refusal is on record as well, and over at once: it answers this request and no other.
-    """
-    # Numbered, since two decisions may fall into one second.
-    last = await tx.fetch_one(
-        f"SELECT COALESCE(MAX(number), 0) AS last FROM person_decisions WHERE {_AT_PLACE}", **place.params()
-    )
-    await tx.execute(
-        """INSERT INTO person_decisions (id, person, agent_iss, agent_sub, resource, kind, account, asked, granted,
-                                         memory, decided, number, decided_by, shown, over)
-           VALUES (:id, :person, :agent_iss, :agent_sub, :resource, :kind, :account, :asked, :granted,
-                   :memory, :decided, :number, :by, :shown, :over)""",
-        number=1 + (last["last"] if last is not None else 0),
-        **place.params(),
-        id=decision.id,
-        asked=format_scope(decision.asked),
-        granted=format_scope(decision.granted),
-        memory=decision.memory,
-        decided=decision.decided,
-        by=by,
-        shown=json.dumps(shown),
-        over=over,
-    )
-
-
-async def revise(tx: Transaction, revised: Sequence[Revised], now: int) -> None:
-    """Write down what is left of earlier decisions."""
-    for one in revised:
+async def revoke(tx: Transaction, tokens: Iterable[str], now: int) -> None:
+    """Note that these tokens of ours, named by their `jti`, ended before their time; the first time stands."""
+    for jti in tokens:
         await tx.execute(
-            "UPDATE person_decisions SET asked = :asked, granted = :granted, over = :over WHERE id = :id",
-            id=one.id,
-            asked=format_scope(one.asked),
-            granted=format_scope(one.granted),
-            over=None if one.granted else now,
+            "UPDATE person_issued SET revoked = :now WHERE jti = :jti AND revoked IS NULL", jti=jti, now=now
         )
 
 
-async def close(tx: Transaction, decisions: Sequence[str], now: int) -> None:
-    """Note that the time of these decisions is over, so that the number that must be looked at stays small."""
-    for decision in decisions:
-        await tx.execute("UPDATE person_decisions SET over = :now WHERE id = :id", id=decision, now=now)
+async def find_brought(tx: Statements, iss: str, jti: str) -> Brought | None:
+    """What became of a resource token that was brought here before."""
+    row = await tx.fetch_one("SELECT * FROM person_resource_tokens WHERE iss = :iss AND jti = :jti", iss=iss, jti=jti)
+    return Brought(row["pending"], row["issued"], bool(row["prompted"])) if row is not None else None
 
 
-async def use_once(tx: Transaction, decision: str, jkt: str, ends: int) -> None:
-    """The first token of a grant for once is issued: to this key, ending then."""
+async def note_waiting(tx: Transaction, iss: str, jti: str, exp: int, *, pending: str, prompted: bool) -> None:
+    """A resource token waits in this request from now on, whatever it was answered with before."""
     await tx.execute(
-        "UPDATE person_decisions SET jkt = :jkt, ends = :ends WHERE id = :id AND ends IS NULL",
-        id=decision,
-        jkt=jkt,
-        ends=ends,
+        """INSERT INTO person_resource_tokens AS known (iss, jti, pending, prompted, exp)
+           VALUES (:iss, :jti, :pending, :prompted, :exp)
+           ON CONFLICT (iss, jti) DO UPDATE SET pending = excluded.pending, issued = NULL,
+               prompted = CASE WHEN known.pending = excluded.pending AND known.prompted = 1 THEN 1
+                               ELSE excluded.prompted END""",
+        iss=iss,
+        jti=jti,
+        pending=pending,
+        prompted=int(prompted),
+        exp=exp,
     )
 
 
-async def allowed(tx: Statements, person: str, now: int) -> list[Decision]:
-    """What a person allowed and did not take back, newest first."""
-    rows = await tx.fetch_all(
-        f"""SELECT * FROM person_decisions WHERE person = :person AND over IS NULL
-            AND (memory = 'kept' OR decided > CAST(:now AS BIGINT) - 86400)
-            ORDER BY decided DESC, id LIMIT {MAX_LISTED}""",
-        person=person,
-        now=now,
+async def note_answered(tx: Transaction, iss: str, jti: str, exp: int, *, issued: str) -> None:
+    """A resource token was answered at once, with this token, since earlier decisions allowed it."""
+    await tx.execute(
+        """INSERT INTO person_resource_tokens (iss, jti, issued, prompted, exp)
+           VALUES (:iss, :jti, :issued, 0, :exp)
+           ON CONFLICT (iss, jti) DO UPDATE SET issued = excluded.issued, prompted = 0""",
+        iss=iss,
+        jti=jti,
+        issued=issued,
+        exp=exp,
     )
-    return [_decision(row) for row in rows]
 
 
-def _decision(row: Row) -> Decision:
-    place = Place(
-        row["person"], row["agent_iss"], row["agent_sub"], row["resource"], row["kind"], row["account"] or None
+async def answer_waiting(tx: Transaction, pending: str, issued: str) -> None:
+    """Every resource token that waited in this request was answered with that token."""
+    await tx.execute(
+        "UPDATE person_resource_tokens SET issued = :issued WHERE pending = :pending", pending=pending, issued=issued
     )
-    return Decision(row["id"], place, _standing(row), json.loads(row["shown"]))
 
 
-async def take_back(tx: Transaction, person: str, decision: str, now: int) -> Decision | None:
-    """End a decision of this person's; `None` where there is none such, or it is over."""
-    row = await tx.fetch_one(
-        """UPDATE person_decisions SET over = :now WHERE id = :id AND person = :person AND over IS NULL RETURNING *""",
-        id=decision,
-        person=person,
-        now=now,
-    )
-    return _decision(row) if row is not None else None
+async def forget(tx: Transaction, now: int) -> None:
+    """Discard what nothing can ask for any more (draft-11 §11.12.4)."""
+    for table, column, kept in (
+        ("person_agent_tokens", "exp", KEPT),
+        ("person_issued", "exp", KEPT),
+        ("person_requests", "expires", KEPT),
+        ("person_resource_tokens", "exp", BROUGHT_KEPT),
+    ):
+        await tx.execute(f"DELETE FROM {table} WHERE {column} < :before", before=now - kept)
 
 
-__all__ = ["MIGRATIONS", "BoundAgent", "Decision", "Issued", "Memory", "Place"]
+__all__ = ["MIGRATIONS", "BoundAgent", "Brought", "Issued", "Place"]

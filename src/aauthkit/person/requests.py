@@ -1,4 +1,4 @@
-"""What an agent asks for, read from the bodies of the two token endpoints (draft-11 §7.1, §7.2.1).
+"""What an agent asks for and answers, read from the bodies of its requests (draft-11 §7.1, §7.2.1, §7.5.2).
 
 Unknown parameters are ignored, known ones are typed and bounded. What this server does not serve is refused.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_server_identifier
 from ..protocol.jose import MAX_TOKEN
 from ..protocol.problems import Problem
+from .conversation import MAX_ANSWER
 
 PLATFORMS: Final = ("web", "mobile", "desktop", "workload", "self-hosted")
 """The AAuth Platform Value Registry (draft-11 §15.10)."""
@@ -43,6 +44,11 @@ class Declared:
         """Whether the agent can get a person to a page (draft-11 §11.7)."""
         return "interaction" in self.capabilities
 
+    @property
+    def answers_questions(self) -> bool:
+        """Whether the agent answers what a person asks before they decide (draft-11 §7.5)."""
+        return "clarification" in self.capabilities
+
 
 @dataclass(frozen=True, slots=True)
 class PersonTokenRequest:
@@ -59,6 +65,22 @@ class AuthTokenRequest:
     resource_token: str = field(repr=False)
     presented_token: str = field(repr=False)
     declared: Declared
+
+
+@dataclass(frozen=True, slots=True)
+class ClarificationResponse:
+    """An agent's answer to a question (draft-11 §7.5.2.1)."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedRequest:
+    """Another request in place of the one that waits, as an answer to a question (draft-11 §7.5.2.2)."""
+
+    resource_token: str = field(repr=False)
+    presented_token: str = field(repr=False)
+    justification: str | None = field(default=None, repr=False)
 
 
 def _text(body: Mapping[str, Any], name: str, limit: int) -> str | None:
@@ -110,10 +132,14 @@ def _ask_anyway(body: Mapping[str, Any]) -> bool:
     return value is not None
 
 
-def _declared(body: Mapping[str, Any]) -> Declared:
+def _check_served(body: Mapping[str, Any]) -> None:
     for name in _UNSERVED:
         if name in body:
             raise Problem("invalid_request", f"{name} is not served here")
+
+
+def _declared(body: Mapping[str, Any]) -> Declared:
+    _check_served(body)
     for hint in ("login_hint", "tenant", "domain_hint"):
         _text(body, hint, MAX_HINT)  # taken, and choosing nothing: a person is who signs in (draft-11 §13.14)
     return Declared(
@@ -143,3 +169,18 @@ def read_auth_token_request(body: Mapping[str, Any]) -> AuthTokenRequest:
         presented_token=_required(body, "presented_token", MAX_TOKEN),
         declared=declared,
     )
+
+
+def read_action(body: Mapping[str, Any]) -> ClarificationResponse | UpdatedRequest:
+    """The body of a POST to a pending URL. Raises `Problem` `invalid_request`, also for an unknown action (F38)."""
+    action = body.get("action")
+    if action == "clarification_response":
+        return ClarificationResponse(_required(body, "clarification_response", MAX_ANSWER))
+    if action == "updated_request":
+        _check_served(body)
+        return UpdatedRequest(
+            resource_token=_required(body, "resource_token", MAX_TOKEN),
+            presented_token=_required(body, "presented_token", MAX_TOKEN),
+            justification=_text(body, "justification", MAX_ANSWER),
+        )
+    raise Problem("invalid_request", "action is missing, or neither clarification_response nor updated_request")

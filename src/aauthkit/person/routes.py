@@ -1,4 +1,4 @@
-"""The paths of a person server: four for agents, two for everybody, the rest for people."""
+"""The paths of a person server: five for agents, one for servers, two for everybody, the rest for people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..protocol.metadata import WELL_KNOWN
 from ..protocol.tokens import PERSON_DWK
+from ..revocation import Revocations
 from ..serving import Route, Routes
 from ..web import static_routes
 from .pages.arrival import Arrival
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from .server import PersonServer
 
 
-def routes(server: PersonServer, *, arrival: Arrival, decision: Decision, home: Home, signing: Signing) -> Routes:
+def routes(
+    server: PersonServer,
+    *,
+    arrival: Arrival,
+    decision: Decision,
+    home: Home,
+    signing: Signing,
+    revocations: Revocations,
+) -> Routes:
     """Every path and what answers there."""
     return Routes(
         Route("GET", f"{WELL_KNOWN}{PERSON_DWK}", server.metadata),
@@ -29,6 +38,8 @@ def routes(server: PersonServer, *, arrival: Arrival, decision: Decision, home: 
         Route("GET", "/pending/{pending}", server.poll),
         Route("POST", "/pending/{pending}", server.act),
         Route("DELETE", "/pending/{pending}", server.cancel),
+        # Servers (draft-11 §11.12)
+        *revocations.routes,
         # People
         Route("GET", "/", home.look),
         Route("GET", "/allowed", home.allowed),
@@ -37,6 +48,7 @@ def routes(server: PersonServer, *, arrival: Arrival, decision: Decision, home: 
         Route("POST", "/interaction/{page}", arrival.enter),
         Route("GET", "/decide/{page}", decision.look),
         Route("POST", "/decide/{page}", decision.decide),
+        Route("POST", "/decide/{page}/ask", decision.ask),
         Route("GET", "/signin", signing.sign_in_page),
         Route("POST", "/signin", signing.sign_in),
         Route("GET", "/signup", signing.sign_up_page),

@@ -9,44 +9,39 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from .. import accounts as people
 from .. import deferred as waiting_room
 from ..accounts import Accounts
-from ..callers import Agent
 from ..deferred import Deferred
-from ..discovery import Discovery, DiscoveryFailed
+from ..discovery import Discovery
 from ..keys import Keys
-from ..parameters import RETRY_UNREACHABLE, ParameterVerifier
 from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile, check_server_identifier
 from ..protocol.jose import ALGORITHMS
 from ..protocol.messages import Answer, json_answer
-from ..protocol.metadata import Metadata
 from ..protocol.problems import Problem
 from ..protocol.tokens import (
     AGENT_DWK,
-    AGENT_TYP,
     DEFAULT_CEILINGS,
     PERSON_DWK,
     RESOURCE_DWK,
-    AuthToken,
     Ceilings,
-    PersonToken,
-    ResourceToken,
-    Token,
-    TokenRejected,
 )
 from ..replay import ReplayCache
+from ..revocation import MIGRATIONS as REVOCATION_TABLES
+from ..revocation import RevocationLimits, Revocations
 from ..serving import Request, Routes
 from ..store import Database
 from ..trust import Trust
-from ..verification import Accepts, Verified, Verifier
 from ..web import Pages
-from . import records
-from .asked import ask_identity, ask_scope, owner_of
+from . import consents, records
+from .asked import owner_of
+from .clarifying import Clarifying
+from .conversation import ANSWER_WITHIN
 from .deciding import Deciding
+from .intake import Intake
 from .issuing import Issuing
 from .pages.arrival import Arrival
 from .pages.decision import Decision
@@ -54,18 +49,19 @@ from .pages.desk import Desk
 from .pages.home import Home
 from .pages.signing import Signing
 from .questions import LIFETIME, Questions
-from .quota import ResourceQuota
 from .records import BoundAgent, Issued
-from .requests import read_auth_token_request, read_person_token_request
+from .requests import (
+    ClarificationResponse,
+    Declared,
+    read_action,
+    read_auth_token_request,
+    read_person_token_request,
+)
+from .revoking import Revoking
 from .routes import routes
 from .waiting import Room
 
-ACCEPTS: Final = Accepts(schemes=("jwt",), token_types=frozenset({AGENT_TYP}))
-"""What every protocol endpoint of a person server takes (draft-11 §7)."""
-MAX_REMEMBERED: Final = 4096
 PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300")
-FORGET_EVERY: Final = 60
-"""Seconds between two sweeps of what is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +72,20 @@ class Shown:
     description: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long a person server waits and remembers, in seconds, and how much it takes."""
+
+    question: int = LIFETIME
+    """A request waits for its person."""
+    answer: int = ANSWER_WITHIN
+    """An agent has to answer what its person asks."""
+    decisions_kept: int = consents.KEPT
+    """A decision that is over is kept as evidence."""
+    revocations: RevocationLimits = field(default_factory=RevocationLimits)
+    """Revocations taken from one issuer."""
+
+
 class PersonServer:
     """The person server `issuer`; one database holds the people of one.
 
@@ -83,9 +93,8 @@ class PersonServer:
     - `discovery`: finds the keys and metadata of both, and serves this server's own keys to itself.
     - `accounts`: the people; made on the same database where none is given.
     - `path_prefix`: a path that a proxy in front of this server stripped.
-    - `question_lifetime`: seconds a request waits for its person.
 
-    `start` it before the first `answer`.
+    `start` it before the first `answer`, `close` it at the end.
     """
 
     def __init__(
@@ -99,7 +108,7 @@ class PersonServer:
         accounts: Accounts | None = None,
         loopback: LoopbackProfile = NO_LOOPBACK,
         shown: Shown = Shown(),
-        question_lifetime: int = LIFETIME,
+        terms: Terms = Terms(),
         path_prefix: str = "",
         ceilings: Ceilings = DEFAULT_CEILINGS,
         replay: ReplayCache | None = None,
@@ -115,39 +124,70 @@ class PersonServer:
         self._database = database
         self._discovery = discovery
         self._loopback = loopback
-        self._prefix = path_prefix
         self._clock = clock
-        self._trust = own = replace(trust, person_servers=frozenset({issuer}))
-        self._verifier = Verifier(
+        self._random = random_bytes
+        self._deferred = Deferred(issuer, database, clock=clock, random_bytes=random_bytes)
+        self._questions = Questions(database, self._deferred, lifetime=terms.question)
+        self._revoking = Revoking(self._questions, clock=clock)
+        own = replace(trust, person_servers=frozenset({issuer}))
+        self._revocations = self._make_revocations(own, ceilings, terms.revocations, path_prefix)
+        self._intake = Intake(
             issuer,
+            database,
             discovery=discovery,
             trust=own,
             loopback=loopback,
             ceilings=ceilings,
             replay=replay,
+            is_revoked=self._revocations.is_revoked,
+            path_prefix=path_prefix,
+            decisions_kept=terms.decisions_kept,
             clock=clock,
         )
-        self._parameters = ParameterVerifier(discovery, own, loopback=loopback, ceilings=ceilings, clock=clock)
-        self._deferred = Deferred(issuer, database, clock=clock, random_bytes=random_bytes)
-        self._questions = Questions(database, self._deferred, lifetime=question_lifetime)
-        issuing = Issuing(issuer, keys, for_update=database.for_update, clock=clock, random_bytes=random_bytes)
-        self._room = Room(
-            issuer,
-            database,
+        self._room = self._make_room()
+        self._clarifying = Clarifying(
+            database, deferred=self._deferred, questions=self._questions, within=terms.answer, clock=clock
+        )
+        self._desk = self._make_desk()
+        self._routes = self._make_routes()
+
+    def _make_revocations(
+        self, trust: Trust, ceilings: Ceilings, limits: RevocationLimits, path_prefix: str
+    ) -> Revocations:
+        """Agent providers revoke agent tokens here, resources their resource tokens (draft-11 §11.12.2)."""
+        return Revocations(
+            self.issuer,
+            self._database,
+            dwks=(AGENT_DWK, RESOURCE_DWK),
+            trust=trust,
+            discovery=self._discovery,
+            longest=max(ceilings.agent, ceilings.resource),
+            effect=self._revoking.revoked,
+            path_prefix=path_prefix,
+            limits=limits,
+            loopback=self._loopback,
+            clock=self._clock,
+            random_bytes=self._random,
+        )
+
+    def _make_room(self) -> Room:
+        issuing = Issuing(
+            self.issuer,
+            self.keys,
+            for_update=self._database.for_update,
+            is_revoked=self._revocations.is_revoked,
+            clock=self._clock,
+            random_bytes=self._random,
+        )
+        return Room(
+            self.issuer,
+            self._database,
             deferred=self._deferred,
             questions=self._questions,
             issuing=issuing,
             accounts=self.accounts,
-            clock=clock,
+            clock=self._clock,
         )
-        self._quota = ResourceQuota()
-        self._noted: dict[tuple[str, str], int] = {}
-        self._swept = 0
-        deciding = Deciding(
-            database, deferred=self._deferred, questions=self._questions, clock=clock, random_bytes=random_bytes
-        )
-        self._desk = self._make_desk()
-        self._routes = self._make_routes(deciding)
 
     def _make_desk(self) -> Desk:
         in_profile = self.issuer in self._loopback.origins
@@ -162,23 +202,36 @@ class PersonServer:
             clock=self._clock,
         )
 
-    def _make_routes(self, deciding: Deciding) -> Routes:
+    def _make_routes(self) -> Routes:
+        deciding = Deciding(
+            self._database,
+            deferred=self._deferred,
+            questions=self._questions,
+            revoking=self._revoking,
+            clock=self._clock,
+            random_bytes=self._random,
+        )
         return routes(
             self,
             arrival=Arrival(self._desk),
-            decision=Decision(self._desk, deciding),
-            home=Home(self._desk),
+            decision=Decision(self._desk, deciding, self._clarifying),
+            home=Home(self._desk, self._revoking),
             signing=Signing(self._desk),
+            revocations=self._revocations,
         )
 
     async def start(self) -> None:
-        """Bring the tables up to date and serve the own keys. Raises `ValueError` for another server's database."""
-        migrations = (*waiting_room.MIGRATIONS, *people.MIGRATIONS, *records.MIGRATIONS)
+        """Bring the tables up to date, read what was revoked, serve the own keys.
+
+        Raises `ValueError` for another server's database, and `StoreError`.
+        """
+        migrations = (*waiting_room.MIGRATIONS, *people.MIGRATIONS, *REVOCATION_TABLES, *records.MIGRATIONS)
         await self._database.migrate(migrations)
         async with self._database.transaction() as tx:
             owner = await records.claim_database(tx, self.issuer)
         if owner != self.issuer:
             raise ValueError(f"this database holds the people of {owner}, not of {self.issuer}")
+        await self._revocations.start()
         self._discovery.serve_locally(self.issuer, PERSON_DWK, self.keys.jwks)
 
     async def answer(self, request: Request) -> Answer:
@@ -188,17 +241,19 @@ class PersonServer:
         return await self._routes.answer(request)
 
     async def close(self) -> None:
-        """Nothing is held open: database and discovery belong to whoever made them."""
+        """Let go of other processes' news. Database and discovery belong to whoever made them."""
+        await self._revocations.close()
 
     # Published
 
     async def metadata(self, _request: Request) -> Answer:
-        """/.well-known/aauth-person.json (draft-11 §11.2.2): the floor, and the server's name."""
+        """/.well-known/aauth-person.json (draft-11 §11.2.2): the floor, where to revoke, and the server's name."""
         document = {
             "issuer": self.issuer,
             "jwks_uri": f"{self.issuer}/.well-known/jwks.json",
             "person_token_endpoint": f"{self.issuer}/person",
             "auth_token_endpoint": f"{self.issuer}/token",
+            "revocation_endpoint": self._revocations.endpoint,
             "accept_signature_algs": list(ALGORITHMS),
             "name": self.shown.name,
         }
@@ -214,65 +269,38 @@ class PersonServer:
 
     async def person_token(self, request: Request) -> Answer:
         """POST to the person token endpoint (draft-11 §7.1)."""
-        agent, verified = await self._agent(request)
+        agent, verified = await self._intake.agent(request)
         wanted = read_person_token_request(await request.read_json(verified.digest()), self._loopback)
-        if not self._trust.admits_server(wanted.resource, RESOURCE_DWK):
-            raise Problem("denied", "this server takes no agent to that resource")
-        self._quota.admit(agent.sub, wanted.resource, self._clock())
-        asked = ask_identity(
-            agent,
-            wanted.resource,
-            wanted.declared,
-            metadata=await self._resource_if_published(wanted.resource),
-            provider=await self._provider(agent.iss),
-        )
+        asked = await self._intake.identity(agent, wanted)
         return await self._room.ask(request, asked, agent, ask_anyway=wanted.declared.ask_anyway)
 
     async def auth_token(self, request: Request) -> Answer:
         """POST to the auth token endpoint (draft-11 §7.2)."""
-        agent, verified = await self._agent(request)
+        agent, verified = await self._intake.agent(request)
         wanted = read_auth_token_request(await request.read_json(verified.digest()))
-        pair = await self._parameters.verify_pair(
-            wanted.resource_token,
-            wanted.presented_token,
-            aud=self.issuer,
-            ps=self.issuer,
-            key=agent.key,
-            admit=_check_served,
-        )
-        await self._check_presented(agent, pair.presented)
-        asked = ask_scope(
-            agent,
-            pair.resource,
-            pair.presented,
-            wanted.declared,
-            metadata=await self._resource_of(pair.resource),
-            provider=await self._provider(agent.iss),
-        )
+        asked = await self._intake.scope(agent, wanted.resource_token, wanted.presented_token, wanted.declared)
         return await self._room.ask(request, asked, agent, ask_anyway=wanted.declared.ask_anyway)
 
     async def poll(self, request: Request, pending: str) -> Answer:
         """GET of a pending URL (draft-11 §11.8.3)."""
-        agent, _ = await self._agent(request)
+        agent, _ = await self._intake.agent(request)
         await self._room.check_person(await records.person_of(self._database, agent.iss, agent.sub))
         return await self._room.poll(request, pending, agent)
 
     async def act(self, request: Request, pending: str) -> Answer:
-        """POST to a pending URL: an answer to a question, and none is open (draft-11 §7.5.2)."""
-        agent, verified = await self._agent(request)
+        """POST to a pending URL: what an agent says to its person's question (draft-11 §7.5.2)."""
+        agent, verified = await self._intake.agent(request)
         body = await request.read_json(verified.digest())
-        found = await self._deferred.find(self._database, pending)
-        if found is None or found.owner != owner_of(agent):
-            raise Problem("not_found")
-        if found.state == "ended":
-            raise Problem("gone", "this request has ended")
-        if body.get("action") not in ("clarification_response", "updated_request"):
-            raise Problem("invalid_request", "action is missing or not one that is known")
-        raise Problem("invalid_request", "this request waits for its person, not for its agent")
+        await self._clarifying.check_addressed(pending, agent)
+        action = read_action(body)
+        if isinstance(action, ClarificationResponse):
+            return await self._room.look(await self._clarifying.answer(pending, agent, action.text))
+        other = await self._intake.scope(agent, action.resource_token, action.presented_token, Declared())
+        return await self._room.look(await self._clarifying.substitute(pending, agent, other, action.justification))
 
     async def cancel(self, request: Request, pending: str) -> Answer:
         """DELETE of a pending URL: the agent withdraws (draft-11 §7.5.2.3)."""
-        agent, _ = await self._agent(request)
+        agent, _ = await self._intake.agent(request)
         await self._deferred.cancel(pending, owner_of(agent))
         return Answer(204, (("cache-control", "no-store"),))
 
@@ -285,84 +313,3 @@ class PersonServer:
     async def issued(self, person: str | None = None) -> Sequence[Issued]:
         """The tokens on record, newest first; those of the account `person` if given. Never the tokens themselves."""
         return await records.issued(self._database, person)
-
-    # Who asks, and about what
-
-    async def _agent(self, request: Request) -> tuple[Agent, Verified]:
-        """The agent that signed, if it is one of this server's (draft-11 §5.3.3, §7)."""
-        verified = await self._verifier.verify(request.as_signed(self.issuer, prefix=self._prefix), ACCEPTS)
-        agent = verified.caller
-        assert isinstance(agent, Agent)
-        if agent.parent_agent is not None:
-            raise Problem("invalid_request", "a sub-agent does not ask for itself: its parent does")
-        if agent.ps != self.issuer:
-            raise Problem("invalid_request", "the agent token does not name this server as the agent's person server")
-        await self._note(agent)
-        return agent, verified
-
-    async def _note(self, agent: Agent) -> None:
-        """Put an accepted agent token on record, once (draft-11 §11.12.4 Records)."""
-        name = (agent.iss, agent.jti)
-        now = int(self._clock())
-        if name in self._noted:
-            return
-        async with self._database.transaction() as tx:
-            await records.note_agent_token(tx, agent.iss, agent.jti, agent.sub, agent.exp)
-            if now - self._swept >= FORGET_EVERY:
-                await records.forget(tx, now)
-        self._swept = now if now - self._swept >= FORGET_EVERY else self._swept
-        if len(self._noted) >= MAX_REMEMBERED:
-            self._noted.clear()
-        self._noted[name] = agent.exp
-
-    async def _check_presented(self, agent: Agent, presented: PersonToken | AuthToken) -> None:
-        """The presented token is one this server issued, to this very agent, for the person it acts for (§13.14)."""
-        record = await records.find_issued(self._database, presented.jti)
-        person = await records.person_of(self._database, agent.iss, agent.sub)
-        if record is None or (record.agent_iss, record.agent_sub) != (agent.iss, agent.sub) or record.person != person:
-            raise Problem("invalid_presented_token", "presented_token: not one that was issued to this agent")
-
-    async def _resource_if_published(self, resource: str) -> Metadata | None:
-        """What a resource says of itself, or nothing: it need not publish a document (draft-11 §11.2.4)."""
-        try:
-            return await self._discovery.metadata(resource, RESOURCE_DWK)
-        except DiscoveryFailed as error:
-            if error.code in ("issuer_missing", "issuer_mismatch"):
-                raise Problem("invalid_request", f"resource: {error.reason}") from error
-            return None
-
-    async def _resource_of(self, token: ResourceToken) -> Metadata:
-        """The metadata of a resource that asks, which names every scope it asks for (draft-11 §11.10)."""
-        try:
-            metadata = await self._discovery.metadata(token.iss, RESOURCE_DWK)
-        except DiscoveryFailed as error:
-            if error.unreachable:
-                raise Problem(
-                    "server_error",
-                    "the resource's metadata cannot be reached",
-                    status=503,
-                    retry_after=error.retry_after or RETRY_UNREACHABLE,
-                ) from error
-            raise Problem("invalid_resource_token", f"the resource's metadata: {error.reason}") from error
-        unknown = sorted(token.scope - metadata.scope_descriptions.keys())
-        if unknown:
-            raise Problem("invalid_resource_token", "its scope_descriptions do not name: " + " ".join(unknown)[:512])
-        return metadata
-
-    async def _provider(self, issuer: str) -> Metadata | None:
-        """What an agent provider says of itself; a page names it by its host where it says nothing."""
-        try:
-            return await self._discovery.metadata(issuer, AGENT_DWK)
-        except DiscoveryFailed:
-            return None
-
-
-def _check_served(token: Token) -> None:
-    """What a resource token may not ask of this server, and what it must (draft-11 §6.7.1)."""
-    assert isinstance(token, ResourceToken)
-    if token.interaction is not None:
-        raise TokenRejected("an interaction of the resource's own is not served here")
-    if token.mission_s256 is not None:
-        raise TokenRejected("missions are not served here")
-    if not token.scope:
-        raise TokenRejected("it names no scope")

@@ -1,7 +1,8 @@
 """Waiting for a person: what a 202 says, and what a poll gives once they have decided.
 
-draft-11 §11.6.3, §11.6.4, §11.8, §11.9.4, §13.2. A request says `approval` only while a page is open in front of its
-person, in which it appears by itself; otherwise it says where to send them, with a code that was not used.
+draft-11 §7.5.1, §11.6.3, §11.6.4, §11.8, §11.9.4, §13.2. A request says `clarification` while its person waits for an
+answer of the agent's, and `approval` only while a page is open in front of them, in which it appears by itself;
+otherwise it says where to send them, with a code that was not used.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from ..accounts import Accounts
 from ..callers import Agent
 from ..deferred import Deferred, PendingRequest, Waiting
-from ..protocol.headers import APPROVAL_PENDING, interaction_required
+from ..protocol.headers import APPROVAL_PENDING, Requirement, interaction_required
 from ..protocol.messages import Answer
 from ..protocol.problems import Problem
 from ..serving import Request
@@ -22,9 +23,12 @@ from . import records
 from .asked import Asked, owner_of
 from .issuing import Issuing
 from .questions import Collided, Question, Questions
+from .revoking import WHY
 
 ATTEMPTS: Final = 3
 """How often equal requests of one moment try to join each other."""
+CLARIFICATION: Final = Requirement("clarification")
+"""The person asks something, and the agent is to answer (draft-11 §7.5.1)."""
 
 
 class Room:
@@ -85,13 +89,17 @@ class Room:
     ) -> Answer | PendingRequest:
         now = int(self._clock())
         async with self._database.transaction() as tx:
-            settled = None if ask_anyway else await self._issuing.settle(tx, asked, agent)
-            if settled is not None:
-                return settled
+            answer = await self._issuing.refuse(tx, asked, agent, waited=False)
+            if answer is None:
+                answer = await self._issuing.repeat(tx, asked, agent, prompted=ask_anyway)
+            if answer is None and not ask_anyway:
+                answer = await self._issuing.settle(tx, asked, agent)
+            if answer is not None:
+                return answer
             if not reachable:
                 return Problem("user_unreachable", "the person has to be asked: declare interaction").answer()
             person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
-            return await self._questions.open(tx, asked, owner_of(agent), person, now)
+            return await self._questions.open(tx, asked, owner_of(agent), person, now, prompted=ask_anyway)
 
     async def poll(self, request: Request, pending_id: str, agent: Agent) -> Answer:
         """The answer to a poll by `agent`; 404 to anybody but who asked (draft-11 §13.2)."""
@@ -104,10 +112,20 @@ class Room:
         )
 
     async def describe(self, pending: PendingRequest) -> Waiting:
-        """What a request waits for now (draft-11 §11.6.3, §11.6.4)."""
-        question = await self._questions.by_pending(self._database, pending.id, int(self._clock()))
+        """What a request waits for now (draft-11 §7.5.1, §11.6.3, §11.6.4)."""
+        now = int(self._clock())
+        question = await self._questions.by_pending(self._database, pending.id, now)
         assert question is not None
-        if await self.is_open_here(question):
+        here = await self.is_open_here(question)
+        turn = question.asked.open_turn(now) if question.asked is not None else None
+        if turn is not None and question.asked is not None:
+            return Waiting(
+                CLARIFICATION,
+                status="interacting" if here else "pending",
+                body={"clarification": turn.question, "timeout": turn.until - now},
+                news=f"clarification {len(question.asked.conversation)}",
+            )
+        if here:
             return Waiting(APPROVAL_PENDING, status="interacting")
         if question.person is not None and await self._accounts.page_alive(question.person):
             return Waiting(APPROVAL_PENDING)
@@ -115,6 +133,11 @@ class Room:
             return Waiting(APPROVAL_PENDING)  # the agent can send nobody anywhere: it waits on the person's own page
         code = await self._unused_code(pending)
         return Waiting(interaction_required(self.page_url(pending.page), code))
+
+    async def look(self, pending: PendingRequest) -> Answer:
+        """The 202 to a message about a request that waits: after it the agent polls on (draft-11 §7.5.2.1)."""
+        waiting = await self.describe(pending) if pending.state == "open" else Waiting()
+        return self._deferred.pending_answer(pending, waiting)
 
     async def is_open_here(self, question: Question) -> bool:
         """Whether the browser that came with the question's code still shows a page."""
@@ -140,7 +163,12 @@ class Room:
             return Problem("denied", "the person declined the request").answer()
         if error == "abandoned":
             return Problem("abandoned", "the person came and left it undecided").answer()
-        answer = await self._issuing.settle(tx, Asked.read(pending.data), agent)
+        if error == "revoked":
+            return Problem("revoked", WHY[outcome["which"]]).answer()
+        asked = Asked.read(pending.data)
+        answer = await self._issuing.refuse(tx, asked, agent, waited=True)
+        if answer is None:
+            answer = await self._issuing.settle(tx, asked, agent, pending=pending.id)
         if answer is None:
             return Problem("denied", "what was allowed is over, or was taken back: ask again").answer()
         return answer

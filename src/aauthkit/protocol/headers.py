@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from .identifiers import NO_LOOPBACK, InvalidIdentifier, LoopbackProfile, check_server_identifier
@@ -120,7 +121,8 @@ def parse_accepted(values: Sequence[str]) -> tuple[str, ...] | None:
         return ()
 
 
-def capabilities_header(values: Sequence[str]) -> tuple[str, str]:
+@lru_cache(maxsize=64)
+def capabilities_header(values: tuple[str, ...]) -> tuple[str, str]:
     """`AAuth-Capabilities` (draft-11 §11.7); `values` is not empty."""
     return ("aauth-capabilities", serialize_list([(Token(value), {}) for value in values]))
 

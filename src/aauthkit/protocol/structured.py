@@ -6,6 +6,7 @@ fields that carry signatures are parsed with `duplicates=False`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -110,11 +111,35 @@ def serialize_list(members: Sequence[Member]) -> str:
     return _serialize(list(members))
 
 
+_PLAIN_STRING = re.compile(r"[ !#-\[\]-~]*\Z")
+"""A String that is written as it is: no character in it needs an escape (RFC 9651 §4.1.6)."""
+_KEY = re.compile(r"[a-z*][a-z0-9_.*-]*\Z")
+_MAX_INTEGER: Final = 10**15
+
+
+def _bare(value: Bare) -> str:
+    """A bare item: Integers and plain Strings, of which signatures are full, here; any other by the library."""
+    if type(value) is str and _PLAIN_STRING.match(value):
+        return f'"{value}"'
+    if type(value) is int and -_MAX_INTEGER < value < _MAX_INTEGER:
+        return str(value)
+    return _serialize((value, {}))
+
+
+def _parameters(params: Mapping[str, Bare]) -> str:
+    if not params:
+        return ""
+    if not all(_KEY.match(name) for name in params):
+        raise FieldError("a parameter is named by a lower-case key")
+    return "".join(f";{name}" if value is True else f";{name}={_bare(value)}" for name, value in params.items())
+
+
 def serialize_item(value: Bare, params: Mapping[str, Bare] | None = None) -> str:
-    """One Item with its parameters."""
-    return _serialize((value, dict(params or {})))
+    """One Item with its parameters (RFC 9651 §4.1.3)."""
+    return _bare(value) + _parameters(params or {})
 
 
 def serialize_inner_list(inner: InnerList) -> str:
     """An Inner List with its parameters (RFC 9651 §4.1.1.1)."""
-    return _serialize([inner])
+    items, params = inner
+    return f"({' '.join(serialize_item(*item) for item in items)}){_parameters(params)}"

@@ -19,10 +19,12 @@ from typing import Any, Final
 from ..deferred import Deferred, PendingRequest
 from ..protocol.jose import PublicKey, parse_jwk
 from ..protocol.problems import Problem
+from ..protocol.tokens import PERSON_DWK
+from ..revocation import Delivery, RevocationOutbox
 from ..store import Database, Transaction
 from .asking import EnrollmentAsk
 from .limits import Limits, network_of
-from .records import AgentRecord, IssuedToken, OpenEnrollment, Records, Taken
+from .records import AgentRecord, AgentState, IssuedToken, OpenEnrollment, Records, Taken
 
 log = logging.getLogger("aauthkit.provider")
 
@@ -99,6 +101,7 @@ class Enrollments:
     ) -> None:
         self.records = Records(issuer, database)
         self.deferred = Deferred(issuer, database, path=PENDING_PATH, clock=clock, random_bytes=random_bytes)
+        self._outbox = RevocationOutbox(issuer, database, clock=clock)
         self._db = database
         self._limits = limits
         self._lifetime = lifetime
@@ -232,16 +235,43 @@ class Enrollments:
 
     async def issued(self, name: str) -> list[IssuedToken]:
         """The agent tokens of an agent that have not expired, newest first."""
-        return await self.records.live_tokens(name, int(self._clock()))
+        return await self.records.live_tokens(self._db, name, int(self._clock()))
+
+    async def suspend(self, name: str) -> AgentRecord:
+        """Give an agent no token until it is resumed, and revoke those it has. Raises `AdministrationError`."""
+        return await self._put_in(name, "suspended")
+
+    async def resume(self, name: str) -> AgentRecord:
+        """Let a suspended agent have tokens again; those that were revoked stay so. Raises `AdministrationError`."""
+        return await self._put_in(name, "active")
 
     async def end(self, name: str) -> AgentRecord:
-        """End an agent for good: it gets no token any more, and nobody gets its name. Raises `AdministrationError`."""
+        """End an agent for good, and revoke its tokens; nobody gets its name. Raises `AdministrationError`."""
+        return await self._put_in(name, "ended")
+
+    async def _put_in(self, name: str, state: AgentState) -> AgentRecord:
+        """Put an agent in `state`, and its unexpired tokens on their way to be revoked where it may have none.
+
+        Both commit together. A token being issued meanwhile waits for this, or this for it (draft-11 §5.1, §11.12.2).
+        """
+        now = int(self._clock())
         async with self._db.transaction() as tx:
-            agent = await self.records.set_state(tx, name, "ended", int(self._clock()))
-        if agent is None:
-            raise AdministrationError(f"there is no agent named {name!r}")
-        log.info("agent %s ended", agent.name)
+            before = await self.records.lock_agent(tx, name)
+            if before is None:
+                raise AdministrationError(f"there is no agent named {name!r}")
+            if before.state == "ended" and state != "ended":
+                raise AdministrationError(f"{name} has ended, which is for good; enrol another agent")
+            agent = before if before.state == state else await self.records.set_state(tx, name, state, now)
+            if state != "active" and agent.ps is not None:
+                for token in await self.records.live_tokens(tx, name, now):
+                    await self._outbox.put(tx, agent.ps, PERSON_DWK, token.jti, token.exp)
+        log.info("agent %s is %s", agent.name, agent.state)
         return agent
+
+    async def revocations(self, name: str) -> list[Delivery]:
+        """What became of the revocations of an agent's tokens that have not expired, oldest first."""
+        live = {token.jti for token in await self.issued(name)}
+        return [delivery for delivery in await self._outbox.deliveries() if delivery.jti in live]
 
     async def _one_open(self, reference: str) -> PendingRequest:
         found = [

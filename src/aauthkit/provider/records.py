@@ -1,5 +1,7 @@
 """What an agent provider remembers: agents, open enrolments, nonces, and every agent token it issued.
 
+Revocations that are still on their way are in the outbox of `revocation`, whose tables are brought along.
+
 An agent's row is never deleted: its name belongs to its durable key for good, also after it has ended.
 """
 
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from ..protocol.jose import PublicKey
+from ..revocation import MIGRATIONS as REVOCATION_TABLES
 from ..store import Database, Migration, Row, Transaction
 
 AgentState = Literal["active", "suspended", "ended"]
@@ -68,6 +71,7 @@ MIGRATIONS: Final = (
             "CREATE INDEX provider_tokens_exp ON provider_tokens (iss, exp)",
         ),
     ),
+    *REVOCATION_TABLES,
 )
 
 
@@ -160,6 +164,12 @@ class Records:
         row = await tx.fetch_one(sql, iss=self.iss, name=name)
         return _agent(row) if row is not None else None
 
+    async def lock_agent(self, tx: Transaction, name: str) -> AgentRecord | None:
+        """As `agent`, holding the record until the transaction ends."""
+        sql = f"SELECT * FROM provider_agents WHERE iss = :iss AND name = :name{self._db.for_update}"
+        row = await tx.fetch_one(sql, iss=self.iss, name=name)
+        return _agent(row) if row is not None else None
+
     async def agents(self) -> list[AgentRecord]:
         """Every agent, oldest first."""
         sql = "SELECT * FROM provider_agents WHERE iss = :iss ORDER BY approved, name"
@@ -189,8 +199,8 @@ class Records:
         if row is None:
             raise Taken(record.name)
 
-    async def set_state(self, tx: Transaction, name: str, state: AgentState, now: int) -> AgentRecord | None:
-        """The agent in its new state, or `None` where there is no agent of that name."""
+    async def set_state(self, tx: Transaction, name: str, state: AgentState, now: int) -> AgentRecord:
+        """The agent, which is on record, in its new state."""
         row = await tx.fetch_one(
             """UPDATE provider_agents SET state = :state, changed = :now
                WHERE iss = :iss AND name = :name RETURNING *""",
@@ -199,7 +209,8 @@ class Records:
             state=state,
             now=now,
         )
-        return _agent(row) if row is not None else None
+        assert row is not None
+        return _agent(row)
 
     # Open enrolments.
 
@@ -311,9 +322,9 @@ class Records:
             exp=token.exp,
         )
 
-    async def live_tokens(self, name: str, now: int) -> list[IssuedToken]:
+    async def live_tokens(self, tx: Reader, name: str, now: int) -> list[IssuedToken]:
         """The agent's tokens that have not expired, newest first."""
-        rows = await self._db.fetch_all(
+        rows = await tx.fetch_all(
             "SELECT * FROM provider_tokens WHERE iss = :iss AND name = :name AND exp > :now ORDER BY iat DESC, jti",
             iss=self.iss,
             name=name,

@@ -17,7 +17,8 @@ from ..callers import Delegate, Pseudonym
 from ..deferred import PendingRequest, Waiting
 from ..discovery import Discovery
 from ..egress import Egress, Http
-from ..keys import Keys
+from ..keys import KeyFile, Keys
+from ..outbound import Outbound
 from ..pacing import Pace
 from ..protocol.headers import APPROVAL_PENDING
 from ..protocol.identifiers import (
@@ -33,6 +34,7 @@ from ..protocol.messages import Answer, json_answer
 from ..protocol.minting import mint_agent_token
 from ..protocol.problems import Problem
 from ..protocol.tokens import AGENT_DWK, MAX_AGENT_LIFETIME, Ceilings
+from ..revocation import Delivery, RevocationOutbox, Revoker
 from ..serving import Request
 from ..store import Database, Transaction
 from ..trust import Issuers, Trust, admits
@@ -51,6 +53,8 @@ NONCE_LIFETIME: Final = 300
 MAX_DELEGATION: Final = 600
 """Longest delegation taken at a refresh, in seconds: for so long a stolen ephemeral key could refresh itself."""
 FORGET_EVERY: Final = 60
+KEYS_PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300, s-maxage=60")
+"""A shared cache between here and a verifier must not hide a key until after it signs (`keys.PUBLISHED_BEFORE`)."""
 
 ENROLLING: Final = Accepts(schemes=("hwk",))
 REFRESHING: Final = Accepts(schemes=("jkt-jwt",))
@@ -66,8 +70,9 @@ class AgentProvider:
     - `evidence`: what an agent may show at enrolment, by its `type`; in itself only a person's approval.
     - `callback_endpoint`, `localhost_callback_allowed`: as the metadata has them (draft-11 §11.2.1).
     - `discovery`: where other roles run beside this one, so that they find its keys without a fetch.
+    - `egress`: how person servers are reached, where revocations go.
 
-    `start` before the first `answer`. `pending`, `approve`, `deny`, `agents`, `issued` and `end` are for its operator.
+    `start` before the first `answer`, `close` at the end. From `pending` to `revocations` is for its operator.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class AgentProvider:
         database: Database,
         person_servers: Issuers,
         discovery: Discovery | None = None,
+        egress: Egress | None = None,
         loopback: LoopbackProfile = NO_LOOPBACK,
         name: str | None = None,
         token_lifetime: int = TOKEN_LIFETIME,
@@ -89,8 +95,7 @@ class AgentProvider:
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        if not 0 < token_lifetime <= MAX_AGENT_LIFETIME:
-            raise ValueError(f"an agent token lives 1 to {MAX_AGENT_LIFETIME} s (draft-11 §5.3.1)")
+        _check_lifetime(token_lifetime, keys)
         self.issuer = check_server_identifier(issuer, loopback)
         self.name = name
         if callback_endpoint is not None:
@@ -109,8 +114,9 @@ class AgentProvider:
         self._asks = Pace(limits.asks_per_minute, clock)
         self._refreshes = Pace(limits.refreshes_per_minute, clock)
         self._forgot = 0.0
-        self._http = Http(Egress(loopback=loopback))
-        self._discovery = discovery or Discovery(self._http)
+        self._http = Http(egress or Egress(loopback=loopback))
+        self._own_discovery = Discovery(self._http, clock=clock)
+        self._discovery = discovery or self._own_discovery
         self._verifier = Verifier(
             issuer,
             discovery=self._discovery,
@@ -123,15 +129,21 @@ class AgentProvider:
             issuer, database, limits=limits, lifetime=request_lifetime, clock=clock, random_bytes=random_bytes
         )
         self._records = self.enrollments.records
+        outbound = Outbound(self._http, clock=clock)
+        revoker = Revoker(issuer, AGENT_DWK, keys, discovery=self._discovery, outbound=outbound, loopback=loopback)
+        self._outbox = RevocationOutbox(issuer, database, revoker=revoker, clock=clock)
         self.routes = routes.table(self)
 
     async def start(self) -> None:
-        """Bring the tables up to date, and let roles of the same process find this one's keys."""
+        """Bring the tables up to date, let roles of the same process find this one's keys, and send revocations."""
         await self._db.migrate((*deferred.MIGRATIONS, *records.MIGRATIONS))
         self._discovery.serve_locally(self.issuer, AGENT_DWK, self._keys.jwks)
+        await self._outbox.start()
 
     async def close(self) -> None:
-        """Close what this provider opened; the database is its owner's."""
+        """Close what this provider opened; the database is its owner's. Revocations go on at the next start."""
+        await self._outbox.close()
+        await self._own_discovery.aclose()
         await self._http.aclose()
 
     async def answer(self, request: Request) -> Answer:
@@ -158,7 +170,7 @@ class AgentProvider:
 
     async def jwks(self, _request: Request) -> Answer:
         """The keys that agent tokens are verified against."""
-        return json_answer(200, self._keys.jwks(), ("cache-control", "public, max-age=300"))
+        return json_answer(200, self._keys.jwks(), KEYS_PUBLISHED_FOR)
 
     # What it serves.
 
@@ -309,9 +321,29 @@ class AgentProvider:
         """The agent tokens of one agent that have not expired."""
         return await self.enrollments.issued(name)
 
+    async def suspend(self, name: str) -> AgentRecord:
+        """Refuse an agent tokens until it is resumed, and revoke those it has. Raises `AdministrationError`."""
+        return await self.enrollments.suspend(name)
+
+    async def resume(self, name: str) -> AgentRecord:
+        """Let a suspended agent have tokens again. Raises `AdministrationError`."""
+        return await self.enrollments.resume(name)
+
     async def end(self, name: str) -> AgentRecord:
-        """End an agent for good; its name stays taken. Raises `AdministrationError`."""
+        """End an agent for good, and revoke its tokens; its name stays taken. Raises `AdministrationError`."""
         return await self.enrollments.end(name)
+
+    async def revocations(self, name: str) -> list[Delivery]:
+        """Which of an agent's unexpired tokens were revoked at its person server, and which are still to be."""
+        return await self.enrollments.revocations(name)
+
+
+def _check_lifetime(token_lifetime: int, keys: Keys) -> None:
+    """Return if tokens of that lifetime may be issued, and are over before the key that signed them is gone."""
+    if not 0 < token_lifetime <= MAX_AGENT_LIFETIME:
+        raise ValueError(f"an agent token lives 1 to {MAX_AGENT_LIFETIME} s (draft-11 §5.3.1)")
+    if isinstance(keys, KeyFile) and keys.lifetime < token_lifetime:
+        raise ValueError(f"the key file drops a key {keys.lifetime} s after it signed; tokens live {token_lifetime} s")
 
 
 _ENDINGS: Final = {

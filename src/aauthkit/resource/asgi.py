@@ -15,9 +15,16 @@ from ..asgi import App, Message, Receive, Scope, Send, refuse_websocket, request
 from ..protocol.messages import Answer, Refusal
 from ..protocol.problems import Problem
 from ..serving import Request
+from .admission import Admitted
 from .bodies import CheckedBody, checked_body
+from .challenges import AuthTokenChallenge
+from .endpoints import Routed
+from .held import MAX_CALL, HeldCall
 from .needs import Need
-from .server import Admitted, Resource
+from .replaying import Replay, place_of
+from .server import Resource
+from .sessions import ACCESS
+from .spans import Telling, tell
 
 log = logging.getLogger("aauthkit.resource")
 
@@ -39,7 +46,8 @@ def admitted(scope: Scope) -> Admitted | None:
 class AAuthMiddleware:
     """`app` behind `resource`; `needs` says which need a request has.
 
-    - The resource's own paths, its metadata and keys, are answered here.
+    - The resource's own paths, its metadata, keys and endpoints, are answered here.
+    - A call that a route wants held is held, and runs here when its auth token comes (draft-11 §6.5.1).
     - HEAD has the need of GET as well as its own; so has a WebSocket, which is refused under any need: 403, unopened.
     - A CORS preflight passes, undecided, only where the need of the route it asks for says `preflight`.
     - A target that is not in origin form, or holds a `#`, is 400, since two readers could read it in two ways.
@@ -66,44 +74,97 @@ class AAuthMiddleware:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope, receive, prefix=self.resource.path_prefix)
         head = scope["method"] == "HEAD"
-        try:
-            passed = await self._pass(scope, request, receive)
-        except Refusal as refusal:
-            await send_answer(self.resource.answer_to(refusal), send, head=head)
-            return
-        except Exception:
-            # Never the error's text, and never the handler: an undecided request is not served (draft-11 §11.9.2).
-            log.exception("fault while deciding a request of %s", self.resource.identifier)
-            await send_answer(Problem("server_error").answer(), send, head=head)
-            return
+        with tell(self.resource.identifier, request) as telling:
+            try:
+                passed = await self._pass(scope, request, receive, telling)
+            except Refusal as refusal:
+                telling.refused(refusal)
+                passed = self.resource.answer_to(refusal)
+            except Exception:
+                # Never the error's text, and never the handler: an undecided request is not served (draft-11 §11.9.2).
+                log.exception("fault while deciding a request of %s", self.resource.identifier)
+                telling.failed()
+                passed = Problem("server_error").answer()
         if isinstance(passed, Answer):
             await send_answer(passed, send, head=head)
         elif passed is not None:
-            await _Exchange(self.resource, request.target, passed, head).run(self.app, scope, receive, send)
+            with telling.continued():
+                await Exchange(self.resource, request.target, passed, head).run(self.app, scope, receive, send)
 
-    async def _pass(self, scope: Scope, request: Request, receive: Receive) -> Answer | _Passed | None:
+    async def _pass(self, scope: Scope, request: Request, receive: Receive, telling: Telling) -> Answer | Passed | None:
         """The answer to one of the resource's own paths; else the way in, or `None` where the client has gone."""
         if not request.target.startswith("/") or "#" in request.target:
             raise Problem("invalid_request", "the request target is not in origin form")
-        own = _path_within(scope)
-        if self.resource.serves(own):
-            return await self.resource.answer(Request(scope["method"], own, request.headers))
+        own = self._own_path(scope, request)
+        if own is not None:
+            telling.own_path()
+            return await self.resource.answer(self._routed(own, scope, request))
         need = self._need(scope, request)
         if need is None or need.is_open:
-            return _Passed()
+            return Passed()
         earlier = admitted(scope)
         if earlier is not None and earlier.need.includes(need):
-            return _Passed()  # decided further out, by this same resource: a request is verified once
-        admission = await self.resource.decide(request, need)
+            return Passed()  # decided further out, by this same resource: a request is verified once
+        try:
+            admission = await self.resource.decide(request, need)
+        except AuthTokenChallenge as challenge:
+            if need.deliver != "202":
+                raise
+            return await self._hold(scope, request, receive, challenge)
+        telling.admitted(admission.caller)
         body = checked_body(admission, request, receive, required=self.resource.requires_digest(need))
         if body is not None and not await body.hold(request.header("content-length")):
             return None
-        return _Passed(admission, body)
+        return Passed(admission, body)
+
+    def _own_path(self, scope: Scope, request: Request) -> str | None:
+        """The path in the resource's own table: below the mount, or as it is seen from outside."""
+        outside = request.path.removeprefix(self.resource.path_prefix)
+        return next((path for path in (_path_within(scope), outside) if self.resource.serves(path)), None)
+
+    def _routed(self, path: str, scope: Scope, request: Request) -> Request:
+        _, mark, query = request.target.partition("?")
+        return Routed(
+            request.method,
+            f"{path}{mark}{query}",
+            request.headers,
+            request.body,
+            request.peer,
+            outside=request.target,
+            runner=Replay(self, scope),
+        )
+
+    async def _hold(
+        self, scope: Scope, request: Request, receive: Receive, challenge: AuthTokenChallenge
+    ) -> Answer | None:
+        """The 202 for a call that is held; `None` where the client has gone. Raises the challenge where none can be."""
+        declared = request.header("content-length")
+        if declared is not None and (not declared.isdecimal() or int(declared[:12]) > MAX_CALL):
+            raise challenge
+        assert challenge.verified is not None
+        required = self.resource.requires_digest(challenge.need)
+        checked = checked_body(challenge.verified, request, receive, required=required)
+        body, more = b"", True
+        while more:
+            message = await (checked.receive() if checked is not None else receive())
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > MAX_CALL:
+                raise challenge
+        deliveries = (await self.resource.remembering()).deliveries
+        assert deliveries is not None, "a need that is held is made only with a store"
+        call = HeldCall(request.method, request.target, request.headers, body, place_of(scope))
+        return await deliveries.hold(call, challenge)
+
+    def need_of(self, scope: Scope) -> Need | None:
+        """What a call that was held needs now; its scope as it was, its method with it."""
+        own = self._its_own(self.needs(scope))
+        return _both(own, self._its_own(self.needs({**scope, "method": "GET"}))) if scope["method"] == "HEAD" else own
 
     def _need(self, scope: Scope, request: Request) -> Need | None:
-        own = self._its_own(self.needs(scope))
-        if scope["method"] == "HEAD":
-            return _both(own, self._its_own(self.needs({**scope, "method": "GET"})))
+        own = self.need_of(scope)
         asked = request.header("access-control-request-method")
         if scope["method"] != "OPTIONS" or asked is None or request.header("origin") is None:
             return own
@@ -129,7 +190,7 @@ class AAuthMiddleware:
             await refuse_websocket(receive, send)
 
 
-class _Passed:
+class Passed:
     """The way in: who was admitted, if the route needs anything, and what the body must pass."""
 
     def __init__(self, admission: Admitted | None = None, body: CheckedBody | None = None) -> None:
@@ -137,10 +198,10 @@ class _Passed:
         self.body = body
 
 
-class _Exchange:
+class Exchange:
     """One request inside the application: its scope, its body and its answer."""
 
-    def __init__(self, resource: Resource, target: str, passed: _Passed, head: bool) -> None:
+    def __init__(self, resource: Resource, target: str, passed: Passed, head: bool) -> None:
         self._resource = resource
         self._target = target
         self._passed = passed
@@ -159,7 +220,7 @@ class _Exchange:
             if self._started:
                 raise
             if not self._replaced:
-                await send_answer(self._resource.answer_to(refusal), send, head=self._head)
+                await send_answer(self._with_token(self._resource.answer_to(refusal)), send, head=self._head)
 
     def _sending(self, send: Send) -> Send:
         async def sending(message: Message) -> None:
@@ -172,18 +233,29 @@ class _Exchange:
                 return
             if message["type"] == "http.response.start":
                 self._started = True
-                message = self._linked(message)
+                message = self._marked(message)
             await send(message)
 
         return sending
 
-    def _linked(self, message: Message) -> Message:
-        if not self._resource.description.carries_link(message["status"], self._target):
+    def _with_token(self, answer: Answer) -> Answer:
+        token = self._passed.admission.session_token if self._passed.admission is not None else None
+        return answer.with_headers((ACCESS, token)) if token is not None else answer
+
+    def _marked(self, message: Message) -> Message:
+        linked = self._resource.description.carries_link(message["status"], self._target)
+        token = self._passed.admission.session_token if self._passed.admission is not None else None
+        if not linked and token is None:
             return message
+        headers: list[Any] = [(bytes(key), bytes(content)) for key, content in message.get("headers", ())]
         name, value = self._resource.resource_link()
         field = (name.encode("ascii"), value.encode("latin-1"))
-        headers: list[Any] = [(bytes(key), bytes(content)) for key, content in message.get("headers", ())]
-        return {**message, "headers": headers if field in headers else [*headers, field]}
+        if linked and field not in headers:
+            headers.append(field)
+        # The application's own value is the newer one (draft-11 §6.3).
+        if token is not None and not any(key.lower() == ACCESS.encode() for key, _ in headers):
+            headers.append((ACCESS.encode(), token.encode("ascii")))
+        return {**message, "headers": headers}
 
 
 def _both(left: Need | None, right: Need | None) -> Need | None:

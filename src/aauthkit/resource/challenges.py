@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from ..callers import Caller, Grant, Person
+from ..callers import Agent, Caller, Grant, Person, Session
 from ..keys import Keys
 from ..protocol.headers import (
     AGENT_TOKEN_REQUIRED,
@@ -22,8 +23,9 @@ from ..protocol.headers import (
 from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, Refusal
 from ..protocol.minting import mint_resource_token
-from ..protocol.problems import SignatureFailure
+from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.tokens import MAX_RESOURCE_LIFETIME
+from ..verification import Verified
 from .needs import Level, Need
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -33,6 +35,7 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 _FOR_STRANGERS: Final[Mapping[Level, Requirement]] = {
     "agent": AGENT_TOKEN_REQUIRED,
+    "session": AGENT_TOKEN_REQUIRED,
     "person": PERSON_TOKEN_REQUIRED,
     "grant": PERSON_TOKEN_REQUIRED,
 }
@@ -50,6 +53,41 @@ class Challenge(Refusal):
         headers = (self.requirement.header(), ("content-type", "text/plain; charset=utf-8"))
         body = f"{_WORDS[self.requirement.value]}\n".encode()
         return Answer(401, (*headers, ("cache-control", "no-store")), body)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A resource token as it was made: for whom, for what, and until when, in seconds since the epoch."""
+
+    caller: Person | Grant
+    raw: str = field(repr=False)
+    jti: str
+    aud: str
+    account: str | None
+    exp: int
+
+
+class AuthTokenChallenge(Challenge):
+    """401 that asks for an auth token; a route may have the call held instead (draft-11 §6.5, §6.5.1)."""
+
+    def __init__(self, asked: Asked, need: Need) -> None:
+        super().__init__(auth_token_required(asked.raw))
+        self.asked = asked
+        self.need = need
+        self.verified: Verified | None = None
+        """The request that is challenged."""
+
+
+class Deferral(Refusal):
+    """202: the answer comes at a pending URL (draft-11 §11.8.2)."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("202")
+        self._answer = answer
+
+    def answer(self) -> Answer:
+        """The 202."""
+        return self._answer
 
 
 def requirement_of_strangers(need: Need) -> Requirement | None:
@@ -94,35 +132,47 @@ class Challenges:
         self._clock = clock
         self._random = random_bytes
 
-    def for_caller(self, caller: Caller, need: Need) -> Challenge:
+    def for_caller(self, caller: Caller, need: Need) -> Refusal:
         """What `caller`, who is verified and not served, lacks for `need`."""
         asks = need.asks
         if asks is None:
             raise ValueError("this need takes callers for whom there is no challenge")
         if asks == "grant" and isinstance(caller, Person | Grant):
-            return Challenge(auth_token_required(self._resource_token(caller, need)))
+            account = caller.account if isinstance(caller, Grant) else None
+            return AuthTokenChallenge(self.resource_token(caller, self.scope_for(caller, need), account), need)
+        if asks == "session" and isinstance(caller, Agent | Session):
+            # Where the resource has a page of its own, it sends the person there instead (§6.2).
+            return Problem("access_denied", "this needs a session token of this resource's own")
         return Challenge(_FOR_STRANGERS[asks])
 
-    def _resource_token(self, caller: Person | Grant, need: Need) -> str:
-        """draft-11 §6.7.1: person, mission and organization are those of the token that was presented."""
+    def scope_for(self, caller: Person | Grant, need: Need) -> frozenset[str]:
+        """What to ask for: a step-up keeps what the agent has. Only scopes of this resource are named (§11.10)."""
+        held = caller.scope if isinstance(caller, Grant) else frozenset[str]()
+        return need.scope | need.optional | (held & self._scopes)
+
+    def resource_token(self, caller: Person | Grant, scope: frozenset[str], account: str | None) -> Asked:
+        """A resource token for whoever `caller` is (draft-11 §6.7.1).
+
+        Person, mission and organization are those of the token that was presented.
+        """
         if self._keys is None:
             raise ValueError("a resource without keys issues no resource tokens")
         now = int(self._clock())
-        held = caller.scope if isinstance(caller, Grant) else frozenset[str]()
-        return mint_resource_token(
+        jti, ps = b64url_encode(self._random(16)), caller.person.ps
+        raw = mint_resource_token(
             self._keys.current,
             iss=self._identifier,
-            aud=caller.person.ps,  # three-party: the person server that vouched for the person redeems it (§6.7)
-            ps=caller.person.ps,
+            aud=ps,  # three-party: the person server that vouched for the person redeems it (§6.7)
+            ps=ps,
             sub=caller.person.sub,
             presented_jti=caller.jti,
             agent_jkt=caller.key.thumbprint,
-            jti=b64url_encode(self._random(16)),
+            jti=jti,
             iat=now,
             exp=now + self._lifetime,
-            # A step-up keeps what the agent has; only scopes of this resource are named (§11.10).
-            scope=need.scope | need.optional | (held & self._scopes),
-            account=caller.account if isinstance(caller, Grant) else None,
+            scope=scope,
+            account=account,
             mission_s256=caller.mission_s256,
             tenant=caller.tenant,
         )
+        return Asked(caller, raw, jti, ps, account, now + self._lifetime)

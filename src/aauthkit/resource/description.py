@@ -16,7 +16,13 @@ from ..protocol.tokens import RESOURCE_DWK, SIGNATURE_WINDOW
 from .needs import TOKEN_LEVELS, Level
 from .routes import JWKS_PATH
 
-_ACCESS_MODES: Final[Mapping[Level, str]] = {"agent": "agent-token", "person": "person-token", "grant": "auth-token"}
+_ACCESS_MODES: Final[Mapping[Level, str]] = {
+    "agent": "agent-token",
+    "session": "session-token",
+    "person": "person-token",
+    "grant": "auth-token",
+}
+_PERSONS: Final[frozenset[Level]] = frozenset({"person", "grant"})
 _LINKED: Final = frozenset({401, 402, 403})
 _COMPUTED: Final = (
     "issuer",
@@ -26,6 +32,8 @@ _COMPUTED: Final = (
     "scope_descriptions",
     "signature_window",
     "additional_signature_components",
+    "authorization_endpoint",
+    "revocation_endpoint",
 )
 
 
@@ -46,6 +54,8 @@ class Description:
         named: Mapping[str, Any],
         access_mode: str | None,
         loopback: LoopbackProfile = NO_LOOPBACK,
+        authorization_endpoint: str | None = None,
+        revocation_endpoint: str | None = None,
     ) -> None:
         self._identifier = identifier
         self._keys = keys
@@ -54,6 +64,8 @@ class Description:
         self._components = checked_components(components)
         self._named = {member: value for member, value in named.items() if value is not None}
         self._access_mode = access_mode
+        self._authorization = authorization_endpoint
+        self._revocation = revocation_endpoint
         self._levels: set[Level] = set()
         taken = [member for member in _COMPUTED if member in self._named]
         if taken:
@@ -76,7 +88,16 @@ class Description:
             document["signature_window"] = self._window
         if self._components:
             document["additional_signature_components"] = list(self._components)
+        if self._authorization is not None:
+            document["authorization_endpoint"] = self._authorization
+        if self._revocation is not None and self._takes_persons:
+            document["revocation_endpoint"] = self._revocation
         return {**document, **self._named}
+
+    @property
+    def _takes_persons(self) -> bool:
+        """Whether a token may come that its issuer can revoke here (draft-11 §11.2.4, §11.12)."""
+        return self._authorization is not None or bool(_PERSONS & self._levels)
 
     @property
     def access_mode(self) -> str:

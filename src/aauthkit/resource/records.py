@@ -45,7 +45,6 @@ TABLES: Final = Migration(
             binding TEXT NOT NULL,
             state TEXT NOT NULL,
             call TEXT NOT NULL,
-            size BIGINT NOT NULL,
             account TEXT,
             presented TEXT NOT NULL,
             asked_until BIGINT NOT NULL,
@@ -57,7 +56,8 @@ TABLES: Final = Migration(
             created BIGINT NOT NULL,
             expires BIGINT NOT NULL
         )""",
-        "CREATE INDEX resource_held_binding ON resource_held (resource, binding, state)",
+        "CREATE INDEX resource_held_binding ON resource_held (resource, binding, expires)",
+        "CREATE INDEX resource_held_state ON resource_held (resource, state, expires)",
         "CREATE INDEX resource_held_expires ON resource_held (resource, expires)",
     ),
 )

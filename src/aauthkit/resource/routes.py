@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..protocol.messages import Answer, json_answer
 from ..protocol.metadata import WELL_KNOWN
 from ..protocol.tokens import RESOURCE_DWK
-from ..serving import Request, Route, Routes
+from ..serving import Request, Route
 
 METADATA_PATH: Final = f"{WELL_KNOWN}{RESOURCE_DWK}"
 JWKS_PATH: Final = f"{WELL_KNOWN}jwks.json"
@@ -18,12 +18,12 @@ KEPT: Final = 300
 Document = Callable[[], Mapping[str, Any]]
 
 
-def resource_routes(metadata: Document, jwks: Document | None) -> Routes:
-    """The table; `jwks` is left out by a resource that issues no resource tokens. Both are asked at each request."""
+def document_routes(metadata: Document, jwks: Document | None) -> list[Route]:
+    """Both documents, asked for at each request; a resource that issues no resource tokens has no `jwks`."""
     routes = [Route("GET", METADATA_PATH, _serving(metadata))]
     if jwks is not None:
         routes.append(Route("GET", JWKS_PATH, _serving(jwks)))
-    return Routes(*routes)
+    return routes
 
 
 def _serving(document: Document) -> Callable[[Request], Any]:

@@ -107,6 +107,13 @@ class Sessions:
         )
         return session_id
 
+    async def open_for(self, caller: Caller, grant: SessionGrant) -> str:
+        """A new session of `caller`, as its session token."""
+        await self.refresh()
+        async with self._db.transaction() as tx:
+            session_id = await self.open(tx, binding_of(caller), grant)
+        return self.token(session_id)
+
     def token(self, session_id: str, serial: int = 1) -> str:
         """The session token of a session at that serial: what `AAuth-Access` carries."""
         return self._secrets.seal(json.dumps([session_id, serial]).encode())
@@ -197,8 +204,3 @@ class Sessions:
             id=session_id,
             resource=self._resource,
         )
-
-
-def new_binding(caller: Caller) -> str:
-    """What a session or a pending request of `caller` is kept under."""
-    return binding_of(caller).text()

@@ -27,7 +27,7 @@ AT_ONCE: Final = 8
 """Deliveries under way at once."""
 FIRST_PAUSE: Final = 5
 """Seconds before the second try; each further one waits twice as long."""
-LONGEST_PAUSE: Final = 900
+LONGEST_PAUSE: Final = 300
 LOOK_AGAIN: Final = 30.0
 """Seconds after which the records are read again without having been woken."""
 PAUSE: Final = 2.0

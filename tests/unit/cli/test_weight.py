@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-SERVERS = {"uvicorn", "fastapi", "starlette", "jinja2", "asyncpg", "argon2", "nh3", "markdown_it", "segno", "h11"}
+SERVERS = {
+    "uvicorn",
+    "fastapi",
+    "starlette",
+    "jinja2",
+    "asyncpg",
+    "argon2",
+    "msgspec",
+    "nh3",
+    "markdown_it",
+    "segno",
+    "h11",
+}
 CLIENTS = {"httpx2", "httpx"}
 LIGHT = {
     "--help": SERVERS | CLIENTS | {"cryptography", "asyncio"},
@@ -75,7 +87,7 @@ def test_inspecting_offline_imports_no_http_client(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["demo"], "pip install 'aauthkit[demo]'"),
-        (SERVE.split(), "pip install 'aauthkit[server]'"),
+        (SERVE.split(), "pip install 'aauthkit[demo]'"),
         (["inspect", "--offline", "Signature: sig=:AA==:"], ""),
         (["--version"], "draft-hardt-oauth-aauth-protocol-11"),
     ],

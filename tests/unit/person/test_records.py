@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from aauthkit.person import records
+from aauthkit.person import consents, records
 from aauthkit.person.consent import Revised, Standing
 from aauthkit.person.records import Issued, Place
 from aauthkit.store import Database
@@ -70,8 +70,8 @@ async def test_a_directed_identifier_stays(tables: Database) -> None:
 async def test_decisions_come_newest_first_also_within_a_second(tables: Database) -> None:
     async with tables.transaction() as tx:
         for name in ("first", "second", "third"):
-            await records.note_decision(tx, PLACE, decision(name), by="browser", shown={}, over=None)
-        standing = await records.standing(tx, PLACE, tables.for_update)
+            await consents.note_decision(tx, PLACE, decision(name), by="browser", shown={}, over=None)
+        standing = await consents.standing(tx, PLACE, tables.for_update)
     assert [one.id for one in standing] == ["third", "second", "first"]
     assert standing[0] == decision("third")
 
@@ -91,39 +91,39 @@ async def test_decisions_come_newest_first_also_within_a_second(tables: Database
 async def test_a_decision_counts_at_its_own_place_alone(tables: Database, other: Place) -> None:
     """Person, agent, resource, kind and account (§11.11)."""
     async with tables.transaction() as tx:
-        await records.note_decision(tx, PLACE, decision("one"), by="browser", shown={}, over=None)
-        assert await records.standing(tx, other) == []
+        await consents.note_decision(tx, PLACE, decision("one"), by="browser", shown={}, over=None)
+        assert await consents.standing(tx, other) == []
 
 
 async def test_only_its_own_person_takes_a_decision_back_and_once(tables: Database) -> None:
     """F81, F83."""
     async with tables.transaction() as tx:
-        await records.note_decision(tx, PLACE, decision("one"), by="browser", shown={"agent_sub": "x"}, over=None)
+        await consents.note_decision(tx, PLACE, decision("one"), by="browser", shown={"agent_sub": "x"}, over=None)
     async with tables.transaction() as tx:
-        assert await records.take_back(tx, "bob", "one", NOW) is None
-        assert [one.id for one in await records.allowed(tx, "ada", NOW)] == ["one"]
-        taken = await records.take_back(tx, "ada", "one", NOW)
+        assert await consents.take_back(tx, "bob", "one", NOW) is None
+        assert [one.id for one in await consents.allowed(tx, "ada", NOW)] == ["one"]
+        taken = await consents.take_back(tx, "ada", "one", NOW)
         assert taken is not None and taken.place == PLACE
-        assert await records.take_back(tx, "ada", "one", NOW) is None
-        assert await records.standing(tx, PLACE) == [] and await records.allowed(tx, "ada", NOW) == []
+        assert await consents.take_back(tx, "ada", "one", NOW) is None
+        assert await consents.standing(tx, PLACE) == [] and await consents.allowed(tx, "ada", NOW) == []
 
 
 async def test_what_is_left_of_a_decision_is_written_down(tables: Database) -> None:
     async with tables.transaction() as tx:
-        await records.note_decision(tx, PLACE, decision("one"), by="browser", shown={}, over=None)
-        await records.note_decision(tx, PLACE, decision("two"), by="browser", shown={}, over=None)
+        await consents.note_decision(tx, PLACE, decision("one"), by="browser", shown={}, over=None)
+        await consents.note_decision(tx, PLACE, decision("two"), by="browser", shown={}, over=None)
         left = [Revised("one", frozenset({"a"}), frozenset({"a"})), Revised("two", frozenset(), frozenset())]
-        await records.revise(tx, left, NOW)
-        standing = await records.standing(tx, PLACE)
+        await consents.revise(tx, left, NOW)
+        standing = await consents.standing(tx, PLACE)
     assert [(one.id, one.asked) for one in standing] == [("one", frozenset({"a"}))]
 
 
 async def test_a_grant_for_once_is_used_once(tables: Database) -> None:
     async with tables.transaction() as tx:
-        await records.note_decision(tx, PLACE, decision("one", "once"), by="browser", shown={}, over=None)
-        await records.use_once(tx, "one", "key", NOW + 60)
-        await records.use_once(tx, "one", "another", NOW + 90)
-        standing = await records.standing(tx, PLACE)
+        await consents.note_decision(tx, PLACE, decision("one", "once"), by="browser", shown={}, over=None)
+        await consents.use_once(tx, "one", "key", NOW + 60)
+        await consents.use_once(tx, "one", "another", NOW + 90)
+        standing = await consents.standing(tx, PLACE)
     assert (standing[0].key, standing[0].ends) == ("key", NOW + 60)
 
 

@@ -27,6 +27,7 @@ async def document(resource: Resource, path: str = "/.well-known/aauth-resource.
 
 
 async def test_the_metadata_says_what_the_draft_wants_of_it() -> None:
+    """RS-03, F52: a resource that takes person tokens publishes where they are revoked."""
     world = World()
     resource = world.resource(
         name="Orders",
@@ -45,6 +46,7 @@ async def test_the_metadata_says_what_the_draft_wants_of_it() -> None:
         "scope_descriptions": SCOPES,
         "signature_window": 30,
         "additional_signature_components": ["content-digest", "content-type", "date"],
+        "revocation_endpoint": f"{API}/aauth/revoke",
         "name": "Orders",
         "description": "**Orders** of people.",
         "documentation_uri": "https://docs.example/orders",

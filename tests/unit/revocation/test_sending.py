@@ -14,7 +14,7 @@ from aauthkit.egress import Http
 from aauthkit.keys import FixedKey, Keys
 from aauthkit.outbound import Outbound
 from aauthkit.protocol.jose import SigningKey
-from aauthkit.revocation import Downstream, Outcome, Revoker
+from aauthkit.revocation import Downstream, Outcome, Revoker, cascades
 from aauthkit.revocation.sending import MAX_POLLS
 from aauthkit.store import Database
 from tests.plugins.discovering import Discover
@@ -124,18 +124,23 @@ async def test_ap_07_what_is_sent_is_what_a_person_server_takes(
 
 
 async def test_ap_07_a_202_is_followed_under_the_same_identity_also_when_the_key_has_changed(
-    database: Database, internet: Internet, revoker: MakeRevoker, clock: Clock
+    database: Database, internet: Internet, revoker: MakeRevoker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AP-07; draft-11 §11.12.3 Deferred completion: a signed GET without a body."""
+    monkeypatch.setattr(cascades, "MAX_HELD", 0)
     river, gate, keys = Downriver(Downstream(API)), asyncio.Event(), Turning()
-    river.gate = gate.wait
+
+    async def turned() -> None:
+        keys.turn()
+        await gate.wait()
+
+    river.gate = turned
     async with receiving(database, clock, cascade=river) as recipient:
         recipient.discovery.serve_locally(PROVIDER, AGENT_DWK, keys.jwks)
         server = await host(internet, "ps.example", Published(recipient))
-        revoking = asyncio.create_task(revoker(keys).revoke_at(PS, PERSON_DWK, "t-1", NOW + 3600, wait=0))
+        revoking = asyncio.create_task(sent(revoker(keys)))
         while not any(request.target.startswith("/revoke/pending/") for request in server.requests):
             await asyncio.sleep(0.01)
-        keys.turn()
         gate.set()
         assert (await revoking).status == "recorded"
     polls = [request for request in server.requests if request.target.startswith("/revoke/pending/")]
@@ -206,7 +211,7 @@ async def test_a_200_says_that_it_was_recorded_and_what_is_reported(
 async def test_anything_else_says_that_it_could_not_be_told(
     ps: IssuerServer, internet: Internet, revoker: MakeRevoker, reply: Reply
 ) -> None:
-    """draft-11 §11.12.3: a body that cannot be parsed, a 5xx, a malformed response; nothing is sent elsewhere (§13.2)."""
+    """draft-11 §11.12.3: a body that cannot be parsed, a 5xx, a malformed response. Nothing goes elsewhere (§13.2)."""
     evil = await internet.serve("evil.example", lambda _: Reply())
     ps.replies["/revoke"] = reply
     outcome = await sent(revoker())

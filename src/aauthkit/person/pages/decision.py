@@ -10,13 +10,15 @@ from ...protocol.identifiers import origin_of, parse_agent_identifier
 from ...protocol.messages import Answer
 from ...protocol.problems import Problem
 from ...serving import Request
-from .. import records
+from .. import consents, records
 from ..asked import Asked
 from ..callbacks import CallbackError, with_error
+from ..clarifying import Clarifying
 from ..consent import Memory
-from ..deciding import Choice, Decider, Deciding, Verdict, may_see
+from ..conversation import MAX_QUESTION, MAX_ROUNDS
+from ..deciding import Changed, Choice, Decider, Deciding, Verdict, may_see
 from ..questions import Question
-from .desk import BEATING, Desk, as_page
+from .desk import BEATING, READING, Desk, as_page
 from .signing import to_sign_in
 from .visit import Visit, visit_to
 
@@ -28,6 +30,9 @@ _ERRORS: Final[dict[Verdict, CallbackError | None]] = {
     "left": "user_abandoned",
 }
 NOTHING_TICKED: Final = "Nothing is ticked. Tick what you allow, or choose Deny."
+HAS_CHANGED: Final = "The agent has changed its request meanwhile. Nothing was decided: look at what it asks for now."
+NO_QUESTION: Final = f"Nothing was asked. Write a question of at most {MAX_QUESTION} characters."
+NOT_TAKEN: Final = "Your question was not sent: the agent takes none just now."
 REFRESH: Final = 5
 """Seconds after which a page that waits for news loads anew where there is no script."""
 
@@ -44,9 +49,10 @@ class Scope:
 class Decision:
     """/decide/{page}."""
 
-    def __init__(self, desk: Desk, deciding: Deciding) -> None:
+    def __init__(self, desk: Desk, deciding: Deciding, clarifying: Clarifying) -> None:
         self.desk = desk
         self._deciding = deciding
+        self._clarifying = clarifying
 
     @as_page
     async def look(self, request: Request, page: str) -> Answer:
@@ -56,7 +62,8 @@ class Decision:
             return await self._send_to_sign_in(session, page)
         question = await self._question(session, session.account, page)
         if question.state == "open" and question.asked is not None:
-            return await self._ask(session, session.account, question, question.asked)
+            open_for = READING if request.header("sec-fetch-mode") in (None, "navigate") else BEATING
+            return await self._ask(session, session.account, question, question.asked, open_for=open_for)
         return await self._tell(session, session.account, question)
 
     @as_page
@@ -70,11 +77,15 @@ class Decision:
         question = await self._question(session, session.account, page)
         if question.state != "open" or question.asked is None:
             return await self._too_late(session, session.account, question, page)
+        if form.get("seen", ["0"]) != [str(question.asked.changes)]:
+            return await self._again(session, session.account, page, HAS_CHANGED)
         choice = read_choice(form, question.asked)
         if choice.verdict == "approved" and not choice.granted:
             return await self._ask(session, session.account, question, question.asked, error=NOTHING_TICKED)
         try:
             await self._deciding.decide(page, Decider(session.account.id, session.handle), choice)
+        except Changed:
+            return await self._again(session, session.account, page, HAS_CHANGED)
         except Problem as refusal:
             if refusal.code != "gone":
                 raise
@@ -85,6 +96,36 @@ class Decision:
         if callback is not None:
             return self._back_to_agent(callback, _ERRORS[choice.verdict])
         return self.desk.go(f"/decide/{page}", session)
+
+    @as_page
+    async def ask(self, request: Request, page: str) -> Answer:
+        """POST /decide/{page}/ask: the person asks the agent something first (draft-11 §7.5)."""
+        session = await self.desk.accounts.session(request)
+        form = await request.read_form()
+        self.desk.accounts.check_post(request, session, form)
+        if session.account is None:
+            return await self._send_to_sign_in(session, page)
+        question = await self._question(session, session.account, page)
+        if question.state != "open" or question.asked is None:
+            return await self._too_late(session, session.account, question, page)
+        text = form.get("question", "").replace("\r\n", "\n").replace("\0", "").strip()
+        if not 0 < len(text) <= MAX_QUESTION:
+            return await self._again(session, session.account, page, NO_QUESTION)
+        try:
+            await self._clarifying.ask(page, Decider(session.account.id, session.handle), text)
+        except Problem as refusal:
+            if refusal.code == "not_found":
+                raise
+            return await self._again(session, session.account, page, NOT_TAKEN)
+        await self.desk.accounts.keep_alive(session, READING)
+        return self.desk.go(f"/decide/{page}#talk", session)
+
+    async def _again(self, session: Session, account: Account, page: str, error: str) -> Answer:
+        """The question as it stands now, and why what was sent about it was not used."""
+        question = await self._question(session, account, page)
+        if question.state != "open" or question.asked is None:
+            return await self._too_late(session, account, question, page)
+        return await self._ask(session, account, question, question.asked, error=error)
 
     async def _send_to_sign_in(self, session: Session, page: str) -> Answer:
         """Only who came with the code, or whose home page it stood on, gets further than the form."""
@@ -99,22 +140,36 @@ class Decision:
         return question
 
     async def _ask(
-        self, session: Session, account: Account, question: Question, asked: Asked, error: str | None = None
+        self,
+        session: Session,
+        account: Account,
+        question: Question,
+        asked: Asked,
+        *,
+        error: str | None = None,
+        open_for: int = READING,
     ) -> Answer:
         visit = visit_to(session, question.page)
-        standing = await records.standing(self.desk.database, asked.place(account.id))
+        standing = await consents.standing(self.desk.database, asked.place(account.id))
         before = {value for one in standing if not one.is_over(self.desk.now) for value in one.granted}
         scopes = [Scope(value, words, value in before) for value, words in asked.described.scopes.items()]
         return await self.desk.show(
             "decision.html",
             session,
             status=200 if error is None else 400,
+            open_for=open_for,
             form_origins=_form_origins(visit),
             question=question,
             code=visit.code if question.browser == session.handle else None,
             scopes=scopes,
             new_agent=question.person is None,
             new_place=not await records.knows_place(self.desk.database, account.id, asked.resource),
+            # What somebody else asked, before the agent had its person, is between them.
+            talk=[turn for turn in asked.conversation if turn.by == account.id],
+            may_ask=asked.may_be_asked(self.desk.now),
+            rounds_left=MAX_ROUNDS - len(asked.conversation),
+            longest_question=MAX_QUESTION,
+            now=self.desk.now,
             error=error,
             **names_of(asked),
         )
@@ -162,13 +217,13 @@ def read_choice(form: dict[str, list[str]], asked: Asked) -> Choice:
         raise Problem("invalid_request", "the form holds an answer that the page does not offer")
     chosen, remembered = verdict[0], memory[0]
     if chosen != "approved":
-        return Choice(chosen)
+        return Choice(chosen, changes=asked.changes)
     if asked.kind == "identity":
-        return Choice(chosen, asked.scope, remembered)
+        return Choice(chosen, asked.scope, remembered, asked.changes)
     granted = frozenset(form.get("scope", []))
     if not granted <= asked.scope:
         raise Problem("invalid_request", "the form allows something that was not asked for")
-    return Choice(chosen, granted, remembered)
+    return Choice(chosen, granted, remembered, asked.changes)
 
 
 def agent_name(agent_sub: str) -> str:
@@ -189,4 +244,5 @@ def names_of(asked: Asked) -> dict[str, Any]:
 def waiting_line(question: Question) -> dict[str, Any]:
     """A question as one line of a list."""
     assert question.asked is not None
-    return {"question": question, **names_of(question.asked)}
+    talk = question.asked.conversation
+    return {"question": question, "answered": bool(talk) and talk[-1].answered is not None, **names_of(question.asked)}

@@ -14,8 +14,8 @@ from ...deferred import Deferred
 from ...discovery import Discovery
 from ...protocol.messages import Answer
 from ...protocol.problems import Problem, WireError
-from ...serving import Request
-from ...store import Database
+from ...serving import RETRY_STORE, Request
+from ...store import Database, StoreBusy, StoreUnavailable
 from ...web import Pages
 from ..questions import Questions
 
@@ -79,6 +79,9 @@ def as_page(handler: Handler[Self, P]) -> Page[Self, P]:
             return await handler(self, request, *args, **names)
         except WireError as refusal:
             return self.desk.pages.problem(refusal)
+        except (StoreBusy, StoreUnavailable) as error:
+            log.error("records out of reach while showing a page: %s", error)
+            return self.desk.pages.problem(Problem("server_error", status=503, retry_after=RETRY_STORE))
         except Exception:
             log.exception("fault while showing a page")
             return self.desk.pages.problem(Problem("server_error"))

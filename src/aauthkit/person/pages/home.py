@@ -7,9 +7,10 @@ from typing import Any
 from ...protocol.messages import Answer
 from ...protocol.problems import Problem
 from ...serving import Request
-from .. import records
+from .. import consents
 from ..asked import Asked
-from ..records import Decision
+from ..consents import Decision
+from ..revoking import Revoking
 from .decision import REFRESH, names_of, waiting_line
 from .desk import BEATING, Desk, as_page
 from .signing import to_sign_in
@@ -18,8 +19,9 @@ from .signing import to_sign_in
 class Home:
     """/ and /allowed."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, revoking: Revoking) -> None:
         self.desk = desk
+        self._revoking = revoking
 
     @as_page
     async def look(self, request: Request) -> Answer:
@@ -40,19 +42,22 @@ class Home:
         session = await self.desk.accounts.session(request)
         if session.account is None:
             return await to_sign_in(self.desk, session, "/allowed")
-        decisions = await records.allowed(self.desk.database, session.account.id, self.desk.now)
+        decisions = await consents.allowed(self.desk.database, session.account.id, self.desk.now)
         held = [_line(one) for one in decisions if not one.standing.is_over(self.desk.now)]
         return await self.desk.show("allowed.html", session, open_for=BEATING, allowed=held)
 
     @as_page
     async def take_back(self, request: Request, decision: str) -> Answer:
-        """POST /allowed/{decision}: from now on the person is asked again. 404 for anybody else's."""
+        """POST /allowed/{decision}: from now on the person is asked again, and what rests on it is refused here.
+
+        404 for anybody else's.
+        """
         session = await self.desk.accounts.session(request)
         self.desk.accounts.check_post(request, session, await request.read_form())
         if session.account is None:
             return await to_sign_in(self.desk, session, "/allowed")
         async with self.desk.database.transaction() as tx:
-            taken = await records.take_back(tx, session.account.id, decision, self.desk.now)
+            taken = await self._revoking.take_back(tx, session.account.id, decision, self.desk.now)
         if taken is None:
             raise Problem("not_found")
         return self.desk.go("/allowed", session)

@@ -1,0 +1,1 @@
+"""Benchmarks. Each figure is a ratio against a floor taken in the same process and run, so that it travels."""

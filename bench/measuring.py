@@ -1,0 +1,59 @@
+"""A figure: what was compared with what, how often, and whether the goal was reached."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+ROUNDS = 7
+"""Rounds of a figure unless it says otherwise; never fewer than five."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row: the ratio of each round, and the goal its median is held against."""
+
+    key: str
+    what: str
+    goal: float
+    better: Literal["lower", "higher"]
+    rounds: Sequence[float]
+    detail: str = ""
+    median: float = field(init=False)
+    reached: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        if len(self.rounds) < 5:
+            raise ValueError(f"{self.key} was measured {len(self.rounds)} times, and five are the least")
+        median = statistics.median(self.rounds)
+        object.__setattr__(self, "median", median)
+        object.__setattr__(self, "reached", median <= self.goal if self.better == "lower" else median >= self.goal)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures for a person; a goal that was missed is said to be missed."""
+    lines = [f"{'figure':<30} {'median':>8} {'least':>8} {'most':>8}   goal"]
+    for one in figures:
+        sign = "≤" if one.better == "lower" else "≥"
+        verdict = "reached" if one.reached else "MISSED"
+        spread = f"{min(one.rounds):>8.3f} {max(one.rounds):>8.3f}"
+        lines.append(f"{one.key:<30} {one.median:>8.3f} {spread}   {sign} {one.goal:g} {verdict}")
+        lines.append(f"    {one.what}" + (f"; {one.detail}" if one.detail else ""))
+    return "\n".join(lines)
+
+
+def write(figures: Sequence[Figure], path: Path) -> None:
+    """The figures for a program, with the machine they were taken on."""
+    document = {
+        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "figures": [asdict(one) for one in figures],
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n")

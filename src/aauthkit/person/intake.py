@@ -1,0 +1,210 @@
+"""What agents bring to a person server, verified: who asks, and about what (draft-11 §5.3.3, §7.1, §7.2.1, §7.5.2.2).
+
+Every request of an agent comes in here. Where a person may have to be asked, what comes out is one `Asked`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ..callers import Agent
+from ..discovery import Discovery, DiscoveryFailed
+from ..parameters import RETRY_UNREACHABLE, ParameterVerifier
+from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile
+from ..protocol.metadata import Metadata
+from ..protocol.problems import Problem
+from ..protocol.tokens import (
+    AGENT_DWK,
+    AGENT_TYP,
+    DEFAULT_CEILINGS,
+    RESOURCE_DWK,
+    AuthToken,
+    Ceilings,
+    PersonToken,
+    ResourceToken,
+    Token,
+    TokenRejected,
+)
+from ..replay import ReplayCache
+from ..serving import Request
+from ..store import Database
+from ..trust import Trust
+from ..verification import Accepts, Verified, Verifier, never_revoked
+from . import consents, records
+from .asked import Asked, ask_identity, ask_scope
+from .quota import ResourceQuota
+from .records import Issued
+from .requests import Declared, PersonTokenRequest
+from .revoking import WHY
+
+ACCEPTS: Final = Accepts(schemes=("jwt",), token_types=frozenset({AGENT_TYP}))
+"""What every endpoint for agents takes (draft-11 §7)."""
+MAX_REMEMBERED: Final = 4096
+FORGET_EVERY: Final = 60
+"""Seconds between two sweeps of what is over."""
+
+
+class Intake:
+    """Verifies the requests of agents to the person server `issuer`, which trusts `trust`.
+
+    `is_revoked` is asked about agent tokens and resource tokens. `decisions_kept`: seconds that a decision is kept once
+    it is over; what nothing can ask for any more is discarded now and then as agents come.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        database: Database,
+        *,
+        discovery: Discovery,
+        trust: Trust,
+        loopback: LoopbackProfile = NO_LOOPBACK,
+        ceilings: Ceilings = DEFAULT_CEILINGS,
+        replay: ReplayCache | None = None,
+        is_revoked: Callable[[str, str], bool] = never_revoked,
+        path_prefix: str = "",
+        decisions_kept: int = consents.KEPT,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.issuer = issuer
+        self._database = database
+        self._discovery = discovery
+        self._trust = trust
+        self._prefix = path_prefix
+        self._decisions_kept = decisions_kept
+        self._clock = clock
+        self._verifier = Verifier(
+            issuer,
+            discovery=discovery,
+            trust=trust,
+            loopback=loopback,
+            ceilings=ceilings,
+            replay=replay,
+            is_revoked=is_revoked,
+            clock=clock,
+        )
+        self._parameters = ParameterVerifier(
+            discovery, trust, loopback=loopback, ceilings=ceilings, is_revoked=is_revoked, clock=clock
+        )
+        self._quota = ResourceQuota()
+        self._noted: dict[tuple[str, str], int] = {}
+        self._swept = 0
+
+    async def agent(self, request: Request) -> tuple[Agent, Verified]:
+        """The agent that signed, if it is one of this server's (draft-11 §5.3.3, §7)."""
+        verified = await self._verifier.verify(request.as_signed(self.issuer, prefix=self._prefix), ACCEPTS)
+        agent = verified.caller
+        assert isinstance(agent, Agent)
+        if agent.parent_agent is not None:
+            raise Problem("invalid_request", "a sub-agent does not ask for itself: its parent does")
+        if agent.ps != self.issuer:
+            raise Problem("invalid_request", "the agent token does not name this server as the agent's person server")
+        await self._note(agent)
+        return agent, verified
+
+    async def identity(self, agent: Agent, wanted: PersonTokenRequest) -> Asked:
+        """The question whether the agent may act at a resource as its person (draft-11 §7.1). Raises `Problem`."""
+        if not self._trust.admits_server(wanted.resource, RESOURCE_DWK):
+            raise Problem("denied", "this server takes no agent to that resource")
+        self._quota.admit(agent.sub, wanted.resource, self._clock())
+        return ask_identity(
+            agent,
+            wanted.resource,
+            wanted.declared,
+            metadata=await self._resource_if_published(wanted.resource),
+            provider=await self._provider(agent.iss),
+        )
+
+    async def scope(self, agent: Agent, resource_token: str, presented_token: str, declared: Declared) -> Asked:
+        """The question what the agent may do at the resource that sent it here (draft-11 §6.7.2, §7.2).
+
+        Raises `Problem`.
+        """
+        pair = await self._parameters.verify_pair(
+            resource_token, presented_token, aud=self.issuer, ps=self.issuer, key=agent.key, admit=_check_served
+        )
+        return ask_scope(
+            agent,
+            pair.resource,
+            pair.presented,
+            declared,
+            record=await self._presented(agent, pair.presented),
+            metadata=await self._resource_of(pair.resource),
+            provider=await self._provider(agent.iss),
+        )
+
+    async def _note(self, agent: Agent) -> None:
+        """Put an accepted agent token on record, once (draft-11 §11.12.4 Records)."""
+        name = (agent.iss, agent.jti)
+        now = int(self._clock())
+        if name in self._noted:
+            return
+        async with self._database.transaction() as tx:
+            await records.note_agent_token(tx, agent.iss, agent.jti, agent.sub, agent.exp)
+            if now - self._swept >= FORGET_EVERY:
+                await records.forget(tx, now)
+                await consents.forget(tx, now, self._decisions_kept)
+        self._swept = now if now - self._swept >= FORGET_EVERY else self._swept
+        if len(self._noted) >= MAX_REMEMBERED:
+            self._noted.clear()
+        self._noted[name] = agent.exp
+
+    async def _presented(self, agent: Agent, presented: PersonToken | AuthToken) -> Issued:
+        """The record of a token this server issued, to this very agent, for the person it acts for (§13.14).
+
+        Raises `Problem` `invalid_presented_token`, or `revoked_presented_token` for one that ended before its time.
+        """
+        record = await records.find_issued(self._database, presented.jti)
+        person = await records.person_of(self._database, agent.iss, agent.sub)
+        if record is None or (record.agent_iss, record.agent_sub) != (agent.iss, agent.sub) or record.person != person:
+            raise Problem("invalid_presented_token", "presented_token: not one that was issued to this agent")
+        if record.revoked is not None:
+            raise Problem("revoked_presented_token", WHY["presented_token"])
+        return record
+
+    async def _resource_if_published(self, resource: str) -> Metadata | None:
+        """What a resource says of itself, or nothing: it need not publish a document (draft-11 §11.2.4)."""
+        try:
+            return await self._discovery.metadata(resource, RESOURCE_DWK)
+        except DiscoveryFailed as error:
+            if error.code in ("issuer_missing", "issuer_mismatch"):
+                raise Problem("invalid_request", f"resource: {error.reason}") from error
+            return None
+
+    async def _resource_of(self, token: ResourceToken) -> Metadata:
+        """The metadata of a resource that asks, which names every scope it asks for (draft-11 §11.10)."""
+        try:
+            metadata = await self._discovery.metadata(token.iss, RESOURCE_DWK)
+        except DiscoveryFailed as error:
+            if error.unreachable:
+                raise Problem(
+                    "server_error",
+                    "the resource's metadata cannot be reached",
+                    status=503,
+                    retry_after=error.retry_after or RETRY_UNREACHABLE,
+                ) from error
+            raise Problem("invalid_resource_token", f"the resource's metadata: {error.reason}") from error
+        unknown = sorted(token.scope - metadata.scope_descriptions.keys())
+        if unknown:
+            raise Problem("invalid_resource_token", "its scope_descriptions do not name: " + " ".join(unknown)[:512])
+        return metadata
+
+    async def _provider(self, issuer: str) -> Metadata | None:
+        """What an agent provider says of itself; a page names it by its host where it says nothing."""
+        try:
+            return await self._discovery.metadata(issuer, AGENT_DWK)
+        except DiscoveryFailed:
+            return None
+
+
+def _check_served(token: Token) -> None:
+    """What a resource token may not ask of this server, and what it must (draft-11 §6.7.1)."""
+    assert isinstance(token, ResourceToken)
+    if token.interaction is not None:
+        raise TokenRejected("an interaction of the resource's own is not served here")
+    if token.mission_s256 is not None:
+        raise TokenRejected("missions are not served here")
+    if not token.scope:
+        raise TokenRejected("it names no scope")

@@ -1,0 +1,123 @@
+"""The tables of a person server, and how they became what they are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..store import Migration
+
+MIGRATIONS: Final = (
+    Migration(
+        room="person",
+        version=1,
+        statements=(
+            "CREATE TABLE person_server (only_one BIGINT PRIMARY KEY, issuer TEXT NOT NULL)",
+            """CREATE TABLE person_agents (
+                agent_iss TEXT NOT NULL,
+                agent_sub TEXT NOT NULL,
+                person TEXT NOT NULL,
+                since BIGINT NOT NULL,
+                PRIMARY KEY (agent_iss, agent_sub)
+            )""",
+            "CREATE INDEX person_agents_person ON person_agents (person)",
+            """CREATE TABLE person_subjects (
+                person TEXT NOT NULL,
+                resource TEXT NOT NULL,
+                sub TEXT NOT NULL UNIQUE,
+                since BIGINT NOT NULL,
+                PRIMARY KEY (person, resource)
+            )""",
+            """CREATE TABLE person_agent_tokens (
+                iss TEXT NOT NULL,
+                jti TEXT NOT NULL,
+                sub TEXT NOT NULL,
+                exp BIGINT NOT NULL,
+                PRIMARY KEY (iss, jti)
+            )""",
+            "CREATE INDEX person_agent_tokens_exp ON person_agent_tokens (exp)",
+            """CREATE TABLE person_issued (
+                jti TEXT PRIMARY KEY,
+                typ TEXT NOT NULL,
+                person TEXT NOT NULL,
+                agent_iss TEXT NOT NULL,
+                agent_sub TEXT NOT NULL,
+                jkt TEXT NOT NULL,
+                aud TEXT NOT NULL,
+                sub TEXT NOT NULL,
+                scope TEXT NOT NULL,
+                account TEXT NOT NULL,
+                issued BIGINT NOT NULL,
+                exp BIGINT NOT NULL,
+                decisions TEXT NOT NULL,
+                agent_jti TEXT NOT NULL,
+                presented_jti TEXT,
+                resource_jti TEXT,
+                upstream_iss TEXT,
+                upstream_jti TEXT,
+                access_server TEXT
+            )""",
+            "CREATE INDEX person_issued_agent ON person_issued (agent_iss, agent_sub, exp)",
+            "CREATE INDEX person_issued_person ON person_issued (person, issued)",
+            "CREATE INDEX person_issued_exp ON person_issued (exp)",
+            """CREATE TABLE person_requests (
+                pending TEXT PRIMARY KEY,
+                page TEXT NOT NULL UNIQUE,
+                joined TEXT NOT NULL UNIQUE,
+                agent_iss TEXT NOT NULL,
+                agent_sub TEXT NOT NULL,
+                person TEXT,
+                browser TEXT,
+                created BIGINT NOT NULL,
+                expires BIGINT NOT NULL,
+                verdict TEXT
+            )""",
+            "CREATE INDEX person_requests_person ON person_requests (person, created)",
+            "CREATE INDEX person_requests_browser ON person_requests (browser)",
+            "CREATE INDEX person_requests_agent ON person_requests (agent_iss, agent_sub, created)",
+            "CREATE INDEX person_requests_expires ON person_requests (expires)",
+            """CREATE TABLE person_decisions (
+                id TEXT PRIMARY KEY,
+                person TEXT NOT NULL,
+                agent_iss TEXT NOT NULL,
+                agent_sub TEXT NOT NULL,
+                resource TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                account TEXT NOT NULL,
+                asked TEXT NOT NULL,
+                granted TEXT NOT NULL,
+                memory TEXT NOT NULL,
+                decided BIGINT NOT NULL,
+                number BIGINT NOT NULL,
+                decided_by TEXT NOT NULL,
+                shown TEXT NOT NULL,
+                jkt TEXT,
+                ends BIGINT,
+                over BIGINT
+            )""",
+            """CREATE INDEX person_decisions_standing
+                ON person_decisions (person, agent_iss, agent_sub, resource, kind, account) WHERE over IS NULL""",
+        ),
+    ),
+    Migration(
+        room="person",
+        version=2,
+        statements=(
+            "ALTER TABLE person_issued ADD COLUMN revoked BIGINT",
+            "ALTER TABLE person_requests ADD COLUMN ended TEXT",
+            """CREATE TABLE person_resource_tokens (
+                iss TEXT NOT NULL,
+                jti TEXT NOT NULL,
+                pending TEXT,
+                issued TEXT,
+                prompted BIGINT NOT NULL,
+                exp BIGINT NOT NULL,
+                PRIMARY KEY (iss, jti)
+            )""",
+            "CREATE INDEX person_resource_tokens_pending ON person_resource_tokens (pending)",
+            "CREATE INDEX person_resource_tokens_exp ON person_resource_tokens (exp)",
+            "CREATE INDEX person_decisions_over ON person_decisions (over)",
+            """CREATE INDEX person_decisions_passing
+                ON person_decisions (decided) WHERE over IS NULL AND memory <> 'kept'""",
+        ),
+    ),
+)
