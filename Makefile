@@ -1,7 +1,7 @@
 # Every target does its own set-up, with nothing but python3 (3.11 or newer), git and make on the machine.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test lint bench lock clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -27,6 +27,9 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy --strict and the arrows between rooms
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/dev.stamp  ## measure: a table, and bench/results.json; every figure a ratio
+	@$(BIN)/python -m bench
 
 lock: $(VENV)/dev.stamp  ## renew requirements/*.txt from pyproject.toml, to the newest versions its ranges allow
 	@$(COMPILE) --upgrade --all-extras --group dev --output-file requirements/lock.txt

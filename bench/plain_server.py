@@ -11,7 +11,7 @@ import uvicorn
 BODY = b'{"orders": ["chair", "lamp"]}'
 
 
-async def app(  # noqa: D103
+async def app(
     scope: dict[str, Any], _receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
     if scope["type"] != "http":

@@ -78,5 +78,9 @@ class Page:
         """The form whose action begins so."""
         return next(form for form in self._read.forms if form.action.startswith(action))
 
+    @property
+    def forms(self) -> list[Form]:
+        return self._read.forms
+
     def has_form(self, action: str) -> bool:
         return any(form.action.startswith(action) for form in self._read.forms)

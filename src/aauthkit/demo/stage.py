@@ -21,6 +21,7 @@ from ..provider.enrollments import Enrollments
 from ..provider.limits import Limits
 from ..provider.records import MIGRATIONS as PROVIDER_TABLES
 from ..supervision import Supervisor
+from .supply_chain.places import admit
 
 SHOP: Final = "http://orders.localhost:"
 SHOP_PORT: Final = 8703
@@ -60,6 +61,7 @@ class Stage:
             raise FolderRefused(f"there is something else in {folder}: name another with --folder, or empty it")
         else:
             found = Installation.create(folder, resources=(f"{SHOP}{free_ports(SHOP_PORT)[0]}",))
+        found = admit(found)
         return cls(found, narrator, Egress.from_file(found.egress_file))
 
     @property

@@ -28,6 +28,7 @@ from ..protocol.messages import Answer
 from ..protocol.tokens import AGENT_TYP
 from .refusals import ATTEMPTS, BESIDES, refuse_all
 from .stage import Stage
+from .supply_chain.story import supply_chain
 from .visitor import Script, ScriptedPerson
 from .witness import Witness
 
@@ -64,7 +65,8 @@ async def tell(stage: Stage, *, headless: bool, person: PersonChannel | None = N
     if headless:
         stage.expect("the steps of the scale", stage.shown.get("step"), 4)
         stage.expect("the refusals", stage.shown.get("refusal"), len(ATTEMPTS) + len(BESIDES) + 1)
-    _sum_up(stage, headless)
+    async with supply_chain(stage, headless=headless, person=person) as stays:
+        _sum_up(stage, headless or stays)
 
 
 async def _first_steps(stage: Stage, agent: Agent, http: Http) -> None:
@@ -222,6 +224,8 @@ def _sum_up(stage: Stage, headless: bool) -> None:
         (shown.get("agent", 0), "agent", "agents"),
         (shown.get("step", 0), "step", "steps"),
         (shown.get("decision", 0), "decision", "decisions"),
+        (shown.get("run", 0), "run of the supply chain", "runs of the supply chain"),
+        (shown.get("hop", 0), "hop", "hops"),
         (shown.get("refusal", 0), "refusal", "refusals"),
     )
     told = [f"{number} {one if number == 1 else many}" for number, one, many in counted if number]

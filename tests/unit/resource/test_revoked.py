@@ -9,11 +9,12 @@ import pytest
 
 from aauthkit.discovery import Discovery
 from aauthkit.egress import Egress, Http
+from aauthkit.resource.asgi import AAuthMiddleware
 from aauthkit.store import Database
 from tests.plugins.remembering import Office, error_of
 from tests.plugins.resources import API, World, ask, asked, resource_token
 from tests.plugins.signing import NOW, Issuer, Signer, new_key
-from tests.plugins.tls import Internet, Reply
+from tests.plugins.tls import Internet, IssuerServer, Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +144,6 @@ async def test_without_a_store_revocations_hold_while_the_process_lives() -> Non
     resource = world.resource()
     need = resource.grant("orders.read")
     assert resource.description.document()["revocation_endpoint"] == API + REVOKE
-    from aauthkit.resource.asgi import AAuthMiddleware
 
     async def inner(_scope: object, _receive: object, send: object) -> None:
         raise AssertionError("it must not run")
@@ -172,26 +172,29 @@ async def test_a_resource_for_agents_alone_publishes_no_endpoint() -> None:
 
 
 @pytest.fixture
-async def network(internet: Internet) -> AsyncIterator[Http]:
+async def ps(internet: Internet) -> IssuerServer:
+    return await internet.issuer("ps.example", PERSON)
+
+
+@pytest.fixture
+async def sending(internet: Internet, ps: IssuerServer, database: Database) -> AsyncIterator[Office]:
+    """A resource that reaches the person server over TLS."""
     http = Http(Egress(names=internet.names, ca_file=internet.authority.ca_file))
-    yield http
+    options = {"egress": http.egress, "discovery": Discovery(http, clock=lambda: NOW)}
+    yield Office(database, options=options)
     await http.aclose()
 
 
-async def test_a_resource_withdraws_a_resource_token_of_its_own(
-    internet: Internet, network: Http, database: Database
-) -> None:
+async def test_a_resource_withdraws_a_resource_token_of_its_own(sending: Office, ps: IssuerServer) -> None:
     """RS-62, §11.12.4: in its own name, under `jwks_uri`, with digest and type covered, at the party in `aud`."""
-    server = await internet.issuer("ps.example", PERSON)
-    server.metadata["revocation_endpoint"] = f"{server.iss}/revoke"
-    server.replies["/revoke"] = Reply(200)
-    office = Office(database, options={"egress": network.egress, "discovery": Discovery(network, clock=lambda: NOW)})
-    token = Issuer(API, office.world.resource_key).resource_token(
-        aud=server.iss, sub="p-1", presented_jti="x", agent_jkt=office.world.key.kid, jti="mine"
+    ps.metadata["revocation_endpoint"] = f"{ps.iss}/revoke"
+    ps.replies["/revoke"] = Reply(200)
+    token = Issuer(API, sending.world.resource_key).resource_token(
+        aud=ps.iss, sub="p-1", presented_jti="x", agent_jkt=sending.world.key.kid, jti="mine"
     )
-    (outcome,) = await office.resource.revoke_resource_token(token)
-    assert (outcome.recipient, outcome.status) == (server.iss, "recorded"), outcome.reason
-    (sent,) = [request for request in server.requests if request.target == "/revoke"]
+    (outcome,) = await sending.resource.revoke_resource_token(token)
+    assert (outcome.recipient, outcome.status) == (ps.iss, "recorded"), outcome.reason
+    (sent,) = [request for request in ps.requests if request.target == "/revoke"]
     assert json.loads(sent.body) == {"jti": "mine", "exp": NOW + 300}
     key, inputs = sent.header("signature-key") or "", sent.header("signature-input") or ""
     assert f'id="{API}"' in key
@@ -200,16 +203,13 @@ async def test_a_resource_withdraws_a_resource_token_of_its_own(
     assert '"content-type"' in inputs
 
 
-async def test_a_party_that_takes_no_revocations_is_an_outcome_and_no_error(
-    internet: Internet, network: Http, database: Database
-) -> None:
-    server = await internet.issuer("ps.example", PERSON)
-    office = Office(database, options={"egress": network.egress, "discovery": Discovery(network, clock=lambda: NOW)})
-    token = Issuer(API, office.world.resource_key).resource_token(
-        aud=server.iss, sub="p-1", presented_jti="x", agent_jkt=office.world.key.kid
+async def test_a_party_that_takes_no_revocations_is_an_outcome_and_no_error(sending: Office, ps: IssuerServer) -> None:
+    ps.metadata.pop("revocation_endpoint", None)
+    token = Issuer(API, sending.world.resource_key).resource_token(
+        aud=ps.iss, sub="p-1", presented_jti="x", agent_jkt=sending.world.key.kid
     )
-    (outcome,) = await office.resource.revoke_resource_token(token)
-    assert outcome.status == "revocation_unsupported"
+    (outcome,) = await sending.resource.revoke_resource_token(token)
+    assert outcome.status == "revocation_unsupported", outcome.reason
 
 
 async def test_only_its_own_resource_tokens_are_withdrawn(office: Office) -> None:

@@ -21,14 +21,14 @@ from ...protocol.messages import Answer
 from ...supervision import Supervisor
 from ..stage import DemonstrationFailed, Stage
 from ..visitor import Page, Script, ScriptedPerson, Visitor
+from .admitting import standing_by
 from .market import Market
-from .operator import standing_by
 from .places import PORTS, SCOPE, Place
 from .planning import plan
 from .reading import read_prompt
 from .web import EXAMPLE
 
-SECOND: Final = "60 chairs in 10 days"
+SECOND: Final = "60 chairs within 3 weeks"
 LOOK_EVERY: Final = 0.2
 PATIENCE: Final = 30.0
 """Seconds that a scripted run may take."""

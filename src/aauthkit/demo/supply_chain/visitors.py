@@ -106,7 +106,7 @@ class Visitors:
         check_token(visitor.session.csrf, form)
 
     def counts(self) -> dict[str, int]:
-        """How many runs there were, how many have come to their end, and over how many hops the longest of those went."""
+        """How many runs there were, how many have ended, and over how many hops the longest of those went."""
         runs = [run for visitor in self._known.values() for run in visitor.runs]
         ended = [run for run in runs if not run.under_way]
         return {"runs": len(runs), "ended": len(ended), "hops": max((len(run.hops) for run in ended), default=0)}

@@ -1,4 +1,4 @@
-"""The operator of the provider, for the programs of this installation: whose durable key lies in its folder is admitted.
+"""The provider's operator, for the programs of this installation: whose durable key lies in its folder is admitted.
 
 What anybody else asks for is left for somebody to decide (`aauthkit provider approve`).
 """
