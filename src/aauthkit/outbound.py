@@ -220,7 +220,7 @@ class Outbound:
         parts = urlsplit(url)
         request = SignedRequest(method, parts.scheme, parts.netloc, request_target(url), tuple(fields))
         nonce = self._nonce() if self._nonce else None
-        fields += sign_outgoing(request, credential, now=self._clock(), body=body, nonce=nonce)
+        fields += sign_outgoing(request, credential, now=self.time_at(url), body=body, nonce=nonce)
         return await self._http.send(
             method, url, fields, body, timeout=timeout + wait, limit=MAX_ANSWER, guarded=self._guarded
         )
@@ -271,6 +271,10 @@ class Outbound:
                     raise
             await self.sleep(pause)
         raise AssertionError("the last try either returned or raised")
+
+    def time_at(self, url: str) -> float:
+        """The time a request to `url` is signed at: this party's own clock, unless one knows better."""
+        return self._clock()
 
     async def sleep(self, seconds: float) -> None:
         """Wait, by this party's own clock."""

@@ -68,7 +68,7 @@ async def test_an_answer_out_of_form_is_refused(world: World, members: dict[str,
 
 async def test_nobody_but_who_asked_answers(world: World) -> None:
     """§13.2: another agent, and the same agent under another key, find nothing there, whatever they say."""
-    agent, browser, _, answer = await asked(world)
+    agent, _, _, answer = await asked(world)
     kept = agent.key
     for other in (world.agent("buyer"), agent):
         other.renew(new_key())
@@ -160,7 +160,7 @@ async def test_another_request_is_verified_as_the_first_was(world: World, claims
 async def test_another_request_brings_the_token_it_was_made_with(world: World) -> None:
     """§7.5.2.2: presented_token is required, this server's own, this agent's, and named by `presented_jti`."""
     agent, browser, token, answer = await asked(world)
-    other, _, foreign = await world.introduced(world.agent("buyer"), browser)
+    _, _, foreign = await world.introduced(world.agent("buyer"), browser)
     forged = Issuer("https://evil.example").person_token(
         agent.key.public, world.resource.iss, sub=claims_of(token)["sub"], now=int(world.clock())
     )
@@ -211,7 +211,7 @@ async def test_an_answer_stays_the_agents_words(world: World, text: str, never: 
 
 
 async def test_the_persons_question_is_shown_as_they_wrote_it(world: World) -> None:
-    agent, browser, token, answer = await asked(world)
+    agent, browser, _, answer = await asked(world)
     await agent.say(answer, clarification_response="x")
     await browser.get(browser.page.url)  # type: ignore[union-attr]
     page = await browser.ask("<b>Really</b>?\nAnd when?")
@@ -270,7 +270,7 @@ async def test_only_the_agents_own_person_asks(world: World) -> None:
 
 
 async def test_an_agent_cannot_ask_or_answer_for_its_person(world: World) -> None:
-    """F76: what it knows is the address and the code; a page's form takes a session, and its own endpoint no verdict."""
+    """F76: it knows address and code; a page's form takes a session, and its own endpoint no verdict."""
     agent, browser, _, answer = await asked(world)
     assert browser.page is not None
     for path in (browser.page.url, f"{browser.page.url}/ask"):

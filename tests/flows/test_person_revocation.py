@@ -120,7 +120,7 @@ async def test_a_held_poll_is_told_of_the_revocation(world: World) -> None:
 
 
 async def test_every_token_of_the_agent_ends_by_its_identity(world: World) -> None:
-    """§11.12.4: whichever agent token it presented; other agents keep theirs; the binding and what is remembered stay."""
+    """§11.12.4: whichever agent token it presented; the binding, what is remembered, and others' tokens stay."""
     agent, browser, token = await world.introduced()
     auth = await granted(agent, browser, token, "orders.read", "orders.read")
     buyer, _, other = await world.introduced(world.agent("buyer"), browser)
@@ -270,7 +270,9 @@ async def test_a_request_goes_on_under_another_resource_token(world: World) -> N
 async def test_what_a_person_takes_back_is_refused_here_from_then_on(world: World) -> None:
     """F81, §11.12.5: tokens that rest on it, and what waits under one of them; the rest of the agent's stays."""
     agent, browser, token = await world.introduced()
+    world.clock.pass_(1)
     auth = await granted(agent, browser, token, "orders.read", "orders.read")
+    world.clock.pass_(1)
     step_up = await granted(agent, browser, auth, "orders.read orders.place", "orders.read", "orders.place")
     waiting = await agent.ask_auth_token(agent.challenged(step_up, "orders.cancel"), step_up)
     page = await browser.get("/allowed")

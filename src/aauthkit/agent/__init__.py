@@ -9,7 +9,9 @@ draft-11 §5, §6, §7, §11.6 to §11.8. The HTTP library is imported when the 
 
 from __future__ import annotations
 
-from .agent import AUTOMATIC, Agent
+from .agent import Agent
+from .answering import Answers, Question, TerminalAnswers
+from .choices import AUTOMATIC
 from .errors import (
     AAuthError,
     Abandoned,
@@ -24,6 +26,7 @@ from .errors import (
     NobodyToAsk,
     NoPersonServer,
     NoResourceIdentifier,
+    OutsideOrigins,
     PaymentRequired,
     PendingGone,
     PendingRefused,
@@ -36,6 +39,7 @@ from .errors import (
     Unsignable,
     UnsupportedRequirement,
     UserUnreachable,
+    Withdrawn,
 )
 from .home import AgentHome, AgentRecord, home_folder
 from .person import Browser, Callback, Errand, PersonChannel, Terminal, qr_code
@@ -51,6 +55,7 @@ __all__ = [
     "AgentTokenUnavailable",
     "AgentUnknown",
     "Answered",
+    "Answers",
     "BodyTooLarge",
     "Browser",
     "Callback",
@@ -66,16 +71,19 @@ __all__ = [
     "NoResourceIdentifier",
     "NobodyToAsk",
     "Obtained",
+    "OutsideOrigins",
     "PaymentRequired",
     "PendingGone",
     "PendingRefused",
     "PersonChannel",
+    "Question",
     "RequestRefused",
     "Revoked",
     "ScopeReduced",
     "Sent",
     "SignatureRefused",
     "Terminal",
+    "TerminalAnswers",
     "TokenRefused",
     "Unreachable",
     "Unsignable",
@@ -83,6 +91,7 @@ __all__ = [
     "UserUnreachable",
     "Waiting",
     "Watch",
+    "Withdrawn",
     "home_folder",
     "qr_code",
 ]

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import enrollment
 from ..egress import Egress, EgressError
-from ..enrollment import Enrollment, EnrollmentError
+from ..enrollment import Enrollment, EnrollmentError, EnrollmentRefused
 from ..outbound import OnPending, OutboundError, ignore_pending
 from ..protocol.identifiers import check_server_identifier, host_of, parse_agent_identifier
 from ..protocol.jose import SigningKey, b64url_encode
 from ..protocol.tokens import AgentToken
+from . import self_hosting
+from .answering import Answers
+from .choices import AUTOMATIC, Choices, Default, options_of
 from .connections import Connections, Exchange
 from .errors import AgentTokenUnavailable
 from .flights import Flights
 from .home import AgentHome, AgentRecord
 from .identity import Identity
-from .person import PersonChannel, default_channel
+from .person import PersonChannel
 from .person_server import Statement
 from .standing import SPOOL, Options, Standing
 from .watching import Watch, unwatched
@@ -30,22 +33,13 @@ if TYPE_CHECKING:
     import httpx2
 
 
-class _Default:
-    """The way to the person that suits this machine: a browser, or the terminal."""
-
-    def __repr__(self) -> str:
-        return "AUTOMATIC"
-
-
-AUTOMATIC: Final = _Default()
-
-
 class Agent:
     """One agent: its key, its provider and its person server.
 
     - `agent`: its identifier, `aauth:name@host`. `provider`, `person_server`: server identifiers; `person_server` is
       `None` for an agent that acts for nobody.
     - `durable`: the key that only the provider sees. `key`: the one that signs requests; by default a fresh one.
+    - `issue`: instead of `durable`, what gives agent tokens to an agent that is its own provider.
     - `egress`: what may be connected to and how; the environment says so by default (`AAUTHKIT_EGRESS`).
     - `person`: the way to the person; `None` for an agent that nobody watches.
     - `justification`, `platform`, `device`: what the agent says of itself where a person decides (draft-11 §7.2.1).
@@ -59,10 +53,11 @@ class Agent:
         *,
         provider: str,
         person_server: str | None,
-        durable: SigningKey,
+        durable: SigningKey | None = None,
         key: SigningKey | None = None,
+        issue: self_hosting.Issue | None = None,
         egress: Egress | None = None,
-        person: PersonChannel | _Default | None = AUTOMATIC,
+        person: PersonChannel | Default | None = AUTOMATIC,
         justification: str | None = None,
         platform: str | None = None,
         device: str | None = None,
@@ -75,15 +70,19 @@ class Agent:
         self.identifier = str(parse_agent_identifier(agent))
         self.provider = check_server_identifier(provider, loopback)
         self.person_server = None if person_server is None else check_server_identifier(person_server, loopback)
+        if (durable is None) is (issue is None):
+            raise ValueError("an agent has a durable key, or it issues its tokens itself")
         self._durable = durable
+        self._issue = issue
         self._person = person
         self._statement = Statement(justification, platform, device)
-        self._clock = clock
         flights = Flights()
-        identity = Identity(key or SigningKey.generate(random_bytes), self._refresh, flights, clock)
         exchange = _exchange(self.egress, clock, sleep, random_bytes, self.provider, self.person_server)
+        self._clocks = exchange.clocks
+        fresh_by = self._clocks.of(self.provider)
+        identity = Identity(key or SigningKey.generate(random_bytes), self._refresh, flights, fresh_by)
         self._standing = Standing(
-            self.person_server, identity, exchange, loopback, clock, random_bytes, flights=flights
+            self.person_server, identity, exchange, loopback, self._clocks, fresh_by, random_bytes, flights=flights
         )
 
     @property
@@ -105,7 +104,11 @@ class Agent:
 
         `home` is the folder it is kept in (by default `AAUTHKIT_HOME`, else the platform's place for such data).
         """
-        return cls._of(AgentHome(home).load(name), egress, settings)
+        kept = AgentHome(home)
+        hosted = kept.hosted(name)
+        if hosted is not None:
+            return cls(hosted.agent, **self_hosting.settings_of(hosted, egress, settings))
+        return cls._of(kept.load(name), egress, settings)
 
     @classmethod
     def _of(cls, record: AgentRecord, egress: Egress | None, settings: dict[str, Any]) -> Agent:
@@ -180,11 +183,13 @@ class Agent:
         self,
         *,
         nonce: bool = True,
-        person: PersonChannel | _Default | None = AUTOMATIC,
+        person: PersonChannel | Default | None = AUTOMATIC,
         justification: str | None = None,
         prompt: str | None = None,
         spool: int = SPOOL,
         watch: Watch = unwatched,
+        answer: Answers | None = None,
+        origins: Iterable[str] | None = None,
         **settings: Any,
     ) -> httpx2.AsyncClient:
         """An `httpx2.AsyncClient` whose requests are signed; it meets the challenges they get. Never sends unsigned.
@@ -192,6 +197,9 @@ class Agent:
         - `nonce`: off for a resource that cannot take one in a signature.
         - `person`: another way to the person than the agent's. `justification`: why, in Markdown, for that person.
           `prompt`: `consent` has them asked even where they agreed before.
+        - `answer`: answers the questions of a person who is to decide (draft-11 §7.5), see `Question`; without it, and
+          without a person at a terminal (`Terminal`), the agent says that it takes none.
+        - `origins`: the only resources that may be called; any other is `OutsideOrigins`, and nothing is sent.
         - `spool`: how much is kept of a body that can be read only once, in bytes.
         - `watch` is called with what happens on the way. It must not block.
         - `settings`: those of `httpx2.AsyncClient`, such as `timeout`, `headers`, `base_url` or `follow_redirects`.
@@ -200,102 +208,91 @@ class Agent:
         """
         from .transport import async_client
 
-        return async_client(
-            self._standing, self._options(nonce, person, justification, prompt, spool, watch), **settings
+        options = self._options(
+            nonce=nonce,
+            person=person,
+            justification=justification,
+            prompt=prompt,
+            spool=spool,
+            watch=watch,
+            answer=answer,
+            origins=origins,
         )
+        return async_client(self._standing, options, **settings)
 
     def sync_client(
         self,
         *,
         nonce: bool = True,
-        person: PersonChannel | _Default | None = AUTOMATIC,
+        person: PersonChannel | Default | None = AUTOMATIC,
         justification: str | None = None,
         prompt: str | None = None,
         spool: int = SPOOL,
         watch: Watch = unwatched,
+        answer: Answers | None = None,
+        origins: Iterable[str] | None = None,
         **settings: Any,
     ) -> httpx2.Client:
         """The same as `client`, as an `httpx2.Client`, usable from several threads."""
         from .transport import sync_client
 
-        return sync_client(
-            self._standing, self._options(nonce, person, justification, prompt, spool, watch), **settings
+        options = self._options(
+            nonce=nonce,
+            person=person,
+            justification=justification,
+            prompt=prompt,
+            spool=spool,
+            watch=watch,
+            answer=answer,
+            origins=origins,
         )
+        return sync_client(self._standing, options, **settings)
 
-    def transport(
-        self,
-        inner: Any = None,
-        *,
-        nonce: bool = True,
-        person: PersonChannel | _Default | None = AUTOMATIC,
-        justification: str | None = None,
-        prompt: str | None = None,
-        spool: int = SPOOL,
-        watch: Watch = unwatched,
-    ) -> Any:
-        """The transport for an `AsyncClient` of the user's own, of `httpx2` or of `httpx`; options as for `client`.
+    def transport(self, inner: Any = None, **choices: Unpack[Choices]) -> Any:
+        """The transport for an `AsyncClient` of the user's own, of `httpx2` or of `httpx`; `choices` as for `client`.
 
         `inner` sends what was signed: a transport of either library, by default the agent's own way out (`egress`).
         """
         from .either import async_transport
 
-        return async_transport(self._standing, self._options(nonce, person, justification, prompt, spool, watch), inner)
+        return async_transport(self._standing, self._options(**choices), inner)
 
-    def sync_transport(
-        self,
-        inner: Any = None,
-        *,
-        nonce: bool = True,
-        person: PersonChannel | _Default | None = AUTOMATIC,
-        justification: str | None = None,
-        prompt: str | None = None,
-        spool: int = SPOOL,
-        watch: Watch = unwatched,
-    ) -> Any:
+    def sync_transport(self, inner: Any = None, **choices: Unpack[Choices]) -> Any:
         """The same as `transport`, for a synchronous `Client` of either library."""
         from .either import sync_transport
 
-        return sync_transport(self._standing, self._options(nonce, person, justification, prompt, spool, watch), inner)
+        return sync_transport(self._standing, self._options(**choices), inner)
 
-    def _options(
-        self,
-        nonce: bool,
-        person: PersonChannel | _Default | None,
-        justification: str | None,
-        prompt: str | None,
-        spool: int,
-        watch: Watch,
-    ) -> Options:
-        channel = self._person if isinstance(person, _Default) else person
-        return Options(
-            default_channel() if isinstance(channel, _Default) else channel,
-            nonce,
-            Statement(
-                justification if justification is not None else self._statement.justification,
-                self._statement.platform,
-                self._statement.device,
-                prompt,
-            ),
-            spool,
-            watch,
-        )
+    def _options(self, **choices: Unpack[Choices]) -> Options:
+        return options_of(choices, self._person, self._statement, self.egress.loopback)
 
     async def _refresh(self, connections: Connections, key: SigningKey) -> AgentToken:
-        enrolled = await _asked(
-            self.provider,
-            enrollment.refresh(
-                connections.outbound,
-                connections.discovery,
-                self.provider,
-                self._durable,
-                key,
-                agent=self.identifier,
-                ps=self.person_server,
-                loopback=self.egress.loopback,
-                clock=self._clock,
-            ),
-        )
+        """An agent token for `key`. The delegation to it carries times too, so a clock set right begins once more."""
+        before = self._clocks.offset(self.provider)
+        try:
+            enrolled = await _asked(self.provider, self._renewal(connections, key))
+        except AgentTokenUnavailable as error:
+            ahead = isinstance(error.__cause__, EnrollmentRefused) and error.__cause__.code == "clock_skew"
+            if not ahead or self._clocks.offset(self.provider) == before:
+                raise
+            enrolled = await _asked(self.provider, self._renewal(connections, key))
         return enrolled.token
+
+    def _renewal(self, connections: Connections, key: SigningKey) -> Awaitable[Enrollment]:
+        if self._issue is not None:
+            return self._issue(connections.discovery, key)
+        assert self._durable is not None
+        return enrollment.refresh(
+            connections.outbound,
+            connections.discovery,
+            self.provider,
+            self._durable,
+            key,
+            agent=self.identifier,
+            ps=self.person_server,
+            loopback=self.egress.loopback,
+            clock=self._clocks.of(self.provider),
+        )
 
 
 def _exchange(

@@ -99,39 +99,76 @@ class Place:
         return PersonPlace(self.key, self.person_server, self.upstream, self.resource, self.mission)
 
 
-P = TypeVar("P", Place, PersonPlace)
+P = TypeVar("P")
+T = TypeVar("T")
 
 
-class _Shelf(Generic[P]):
+class _Shelf(Generic[P, T]):
     """One current token in each place."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: dict[P, Held] = {}
+        self._held: dict[P, T] = {}
         self._lock = threading.Lock()
 
-    def get(self, place: P) -> Held | None:
+    def get(self, place: P) -> T | None:
         return self._held.get(place)
 
-    def put(self, place: P, held: Held) -> None:
+    def put(self, place: P, held: T) -> None:
         with self._lock:
             self._held.pop(place, None)
             self._held[place] = held
             while len(self._held) > self._limit:
                 del self._held[next(iter(self._held))]
 
-    def drop(self, place: P, held: Held) -> None:
+    def drop(self, place: P, held: T) -> None:
         with self._lock:
             if self._held.get(place) is held:
                 del self._held[place]
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A resource's own session token, opaque here, and the level of the token it came for (draft-11 §6.3)."""
+
+    token: str = field(repr=False)
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlace:
+    """Where a session token belongs: it is the agent's, whatever key it signs with."""
+
+    person_server: str
+    upstream: str | None = field(repr=False)
+    resource: str
+    account: str | None
+
+    @classmethod
+    def of(cls, place: Place) -> SessionPlace:
+        """The one of all places that differ in key and mission only."""
+        return cls(place.person_server, place.upstream, place.resource, place.account)
+
+
 class Wallet:
-    """The person and auth tokens of one agent. Looking one up is plain and may be done from any thread."""
+    """The tokens of one agent: for a person, granted, and of resources. Looking one up is plain, from any thread."""
 
     def __init__(self, limit: int = MAX_PLACES) -> None:
-        self._persons: _Shelf[PersonPlace] = _Shelf(limit)
-        self._grants: _Shelf[Place] = _Shelf(limit)
+        self._persons: _Shelf[PersonPlace, Held] = _Shelf(limit)
+        self._grants: _Shelf[Place, Held] = _Shelf(limit)
+        self._sessions: _Shelf[SessionPlace, Session] = _Shelf(limit)
+
+    def session(self, place: Place) -> Session | None:
+        """The session token of the resource, if it gave one."""
+        return self._sessions.get(SessionPlace.of(place))
+
+    def keep_session(self, place: Place, session: Session) -> None:
+        """Put a session token in its place, instead of the one that was there."""
+        self._sessions.put(SessionPlace.of(place), session)
+
+    def drop_session(self, place: Place, session: Session) -> None:
+        """Forget a session token that the resource refused, if it is still the current one."""
+        self._sessions.drop(SessionPlace.of(place), session)
 
     def person(self, place: Place, now: float) -> Held | None:
         """The person token to present at `place`, if there is one that is not about to end."""

@@ -12,8 +12,10 @@ from weakref import WeakKeyDictionary
 
 from ..discovery import Discovery
 from ..egress import Egress, Http, read_url
-from ..outbound import MAX_ANSWER, Outbound
+from ..outbound import MAX_ANSWER, Credential, Outbound
+from ..protocol.identifiers import origin_of
 from ..protocol.messages import Answer
+from .clocks import Clocks
 
 
 class AgentHttp(Http):
@@ -44,6 +46,25 @@ class AgentHttp(Http):
         return await super().send(method, url, headers, body, timeout=timeout, limit=limit, guarded=guarded)
 
 
+class AgentOutbound(Outbound):
+    """An `Outbound` that signs once more where this machine's clock was what made a signature fail."""
+
+    def __init__(self, http: Http, clocks: Clocks, **settings: Any) -> None:
+        super().__init__(http, **settings)
+        self._clocks = clocks
+
+    def time_at(self, url: str) -> float:
+        """The time at the origin of `url`, as far as is known."""
+        return self._clocks.at(origin_of(url))
+
+    async def call(self, method: str, url: str, credential: Credential, **settings: Any) -> Answer:
+        """As `Outbound.call`."""
+        answer = await super().call(method, url, credential, **settings)
+        if self._clocks.learn(answer, url, safe=method == "GET"):
+            answer = await super().call(method, url, credential, **settings)
+        return answer
+
+
 @dataclass(eq=False)
 class Connections:
     """What belongs to one event loop. What was discovered stays known when the connections are closed."""
@@ -66,11 +87,13 @@ class Exchange:
         self,
         egress: Egress,
         *,
+        clocks: Clocks | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         nonce: Callable[[], str],
     ) -> None:
         self.egress = egress
+        self.clocks = clocks or Clocks(clock)
         self._clock = clock
         self._sleep = sleep
         self._nonce = nonce
@@ -91,7 +114,7 @@ class Exchange:
                 self._forget_closed_loops()
                 http = AgentHttp(self.egress, self._chosen)
                 discovery = Discovery(http, clock=self._clock)
-                outbound = Outbound(http, clock=self._clock, sleep=self._sleep, nonce=self._nonce)
+                outbound = AgentOutbound(http, self.clocks, sleep=self._sleep, nonce=self._nonce)
                 found = self._by_loop[loop] = Connections(http, discovery, outbound)
             found.users.add(id(user))
             return found

@@ -26,6 +26,18 @@ class NoResourceIdentifier(AAuthError):
     """The URL belongs to no resource (draft-11 §11.1.1). Nothing was sent."""
 
 
+class OutsideOrigins(NoResourceIdentifier):
+    """The URL is of an origin that this client was not given (`origins=`). Nothing was sent."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"{origin} is not among the origins that this client may call (origins=...); nothing was sent")
+        self.origin = origin
+
+
+class Withdrawn(AAuthError):
+    """The request was withdrawn by this agent itself, in place of an answer to a question (draft-11 §7.5.2.3)."""
+
+
 class Unsignable(AAuthError):
     """The request cannot be signed as it must be. Nothing was sent (draft-11 §11.3.3)."""
 
@@ -119,6 +131,19 @@ class SignatureRefused(AAuthError):
 
 class ClockSkew(SignatureRefused):
     """This machine's clock, or that of whoever issued the token, is ahead of the server's."""
+
+
+def signature_refusal(code: str, by: str, window: int) -> SignatureRefused:
+    """The error for a Signature-Error that nothing could be done about; `window` as the resource declares it."""
+    if code == "clock_skew":
+        return ClockSkew(code, by, "this machine's clock, or the issuer's, is ahead; set it")
+    hints = {
+        "invalid_signature": f"is this machine's clock within {window} s of the server's? Check it and call again",
+        "unknown_key": "the resource could not get the issuer's keys; try again later",
+        "invalid_key": "the resource does not trust this agent's provider or person server",
+        "invalid_input": "the resource wants something covered that this request does not have",
+    }
+    return SignatureRefused(code, by, hints.get(code, ""))
 
 
 class RequestRefused(AAuthError):

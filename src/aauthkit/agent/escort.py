@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from ..outbound import Pending
 from ..protocol.headers import HeaderError, Requirement
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_endpoint, fold_code
-from .errors import NobodyToAsk, PendingRefused, UnsupportedRequirement
+from ..protocol.messages import Answer
+from .answering import Answers, answer_to, clarification_response, question_of
+from .errors import NobodyToAsk, PendingRefused, UnsupportedRequirement, Withdrawn, refusal
 from .person import PersonChannel
 from .watching import Waiting, Watch
 
+Reply = Callable[[str, str, Mapping[str, Any] | None], Awaitable[Answer]]
+"""Sends a signed request to a pending URL: method, URL, JSON body."""
 MAX_PAGES: Final = 16
 """Most different pages or codes that one pending request may bring the person to."""
 MAX_REMEMBERED: Final = 1024
@@ -42,24 +47,36 @@ class Escort:
     """Looks after the person for one pending request of the server `by`."""
 
     def __init__(
-        self, by: str, channel: PersonChannel | None, shown: Shown, watch: Watch, loopback: LoopbackProfile
+        self,
+        by: str,
+        channel: PersonChannel | None,
+        shown: Shown,
+        watch: Watch,
+        loopback: LoopbackProfile,
+        answers: Answers | None = None,
     ) -> None:
         self._by = by
         self._channel = channel
         self._shown = shown
         self._watch = watch
         self._loopback = loopback
+        self._answers = answers
+        self._said: tuple[str, str] | None = None
         self._pages = 0
         self._last: Waiting | None = None
 
-    async def meet(self, pending: Pending) -> None:
-        """Do what this 202 asks for beside waiting.
+    async def meet(self, pending: Pending, reply: Reply) -> None:
+        """Do what this 202 asks for beside waiting; `reply` sends to its pending URL.
 
-        Raises `UnsupportedRequirement` for a requirement that is not known, `PendingRefused` for one not in form.
+        Raises `UnsupportedRequirement` for a requirement that is not known, `PendingRefused` for one not in form,
+        `Withdrawn` where this agent ends the request itself.
         """
         requirement = pending.requirement
         self._tell(pending)
         if requirement is None or requirement.value == "approval":
+            return
+        if requirement.value == "clarification" and self._answers is not None:
+            await self._clarify(pending, self._answers, reply)
             return
         if requirement.value != "interaction":
             raise UnsupportedRequirement(requirement.value, 202, self._by)
@@ -74,6 +91,28 @@ class Escort:
                 f"{self._by} needs a person to decide, and this agent was given no way to one (person=...)"
             )
         await self._channel.show(f"{url}?code={code}", url, code, requirement.value, self._by)
+
+    async def _clarify(self, pending: Pending, answers: Answers, reply: Reply) -> None:
+        """Answer a person's question at the pending URL, or withdraw the request (draft-11 §7.5.2).
+
+        An answer that was lost on its way is sent again when the question comes again, without asking anybody anew.
+        """
+        question = question_of(pending, self._by)
+        if self._said is not None and self._said[0] == question.text:
+            text: str | None = self._said[1]
+        else:
+            try:
+                text = await answer_to(question, answers)
+            except TimeoutError:
+                return  # the server has given up on the question, and says at the next poll how it goes on
+        if text is None:
+            await reply("DELETE", pending.location, None)
+            raise Withdrawn(f"the request at {self._by} was withdrawn in place of an answer to its question")
+        self._said = (question.text, text)
+        answer = await reply("POST", pending.location, clarification_response(text))
+        if answer.status >= 400:
+            raise refusal(self._by, answer)
+        self._said = None
 
     def _page(self, requirement: Requirement) -> tuple[str, str]:
         """The interaction URL and code, in form (draft-11 §11.6.3, §11.6.3.1)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from ..outbound import DEFAULT_WAIT, OutboundError, Pending, read_pending, sign_outgoing
+from ..outbound import DEFAULT_WAIT
 from ..protocol.headers import (
     HeaderError,
     Requirement,
@@ -20,29 +20,30 @@ from ..protocol.headers import (
     parse_retry_after,
     parse_signature_error,
 )
-from ..protocol.httpsig import BASE_COMPONENTS, content_digest
-from ..protocol.identifiers import InvalidIdentifier, check_endpoint, host_of
-from ..protocol.jose import JoseError, b64url_encode, parse_json
+from ..protocol.httpsig import BASE_COMPONENTS
+from ..protocol.identifiers import host_of
 from ..protocol.messages import Answer, HeaderList, SignedRequest, header_values
 from ..protocol.tokens import RESOURCE_TYP, ResourceToken, TokenRejected, read_token
-from .caches import Held
+from .caches import Held, Session
 from .checks import read_resource_token, verify_challenge
 from .connections import Connections
+from .deferral import in_whole_form, is_notice, pending_at, status_of
 from .errors import (
     ChallengeLoop,
     ChallengeRefused,
-    ClockSkew,
     NoPersonServer,
     PaymentRequired,
-    PendingRefused,
     RequestRefused,
     ScopeReduced,
     SignatureRefused,
-    Unsignable,
     UnsupportedRequirement,
+    signature_refusal,
 )
+from .escort import Reply
 from .messages import Original, Outgoing
 from .origins import resource_of
+from .sessions import keep_session
+from .signing import signature_fields
 from .standing import Options, Standing
 from .watching import Answered, Sent
 
@@ -73,7 +74,7 @@ class Call:
     """One request of the agent's user. Raises `NoResourceIdentifier` if no resource can be meant."""
 
     def __init__(self, standing: Standing, options: Options, request: Original) -> None:
-        self.resource = resource_of(request.url, standing.loopback)
+        self.resource = resource_of(request.url, standing.loopback, options.origins)
         standing.exchange.choose(host_of(self.resource))
         self._standing = standing
         self._options = options
@@ -81,6 +82,8 @@ class Call:
         self._place = standing.place(self.resource)
         self._escort = standing.escort(self.resource, options)
         self._presenting: Held | None = None
+        self._prepared = False
+        self._session: Session | None = None
         self._tasks: list[Task] = []
         self._components: tuple[str, ...] = ()
         self._location: str | None = None
@@ -99,7 +102,13 @@ class Call:
             return False
         if self._presenting is None:
             self._presenting = self._at_hand()
-        return self._presenting is not None and self._presenting.fresh(self._standing.clock())
+        held = self._presenting
+        return held is not None and (self._prepared or held.fresh(self._standing.clock()))
+
+    @property
+    def _held(self) -> Held:
+        assert self._presenting is not None, "ready() comes first"
+        return self._presenting
 
     def _at_hand(self) -> Held | None:
         """The token to begin with, if it is there: the auth token, else the one the resource's mode wants (§9.4.2)."""
@@ -112,6 +121,9 @@ class Call:
         held = standing.wallet.grant(self._place, now)
         if held is not None:
             return held
+        session = standing.wallet.session(self._place)
+        if session is not None and session.level == "agent":
+            return standing.identity.now()
         if self._begins_with_person(profile.wants_a_person):
             return standing.wallet.person(self._place, now)
         return standing.identity.now()
@@ -122,15 +134,14 @@ class Call:
 
     def sign(self) -> Outgoing:
         """The next request, signed. Raises `Unsignable`; then nothing is sent (draft-11 §11.3.3, F35)."""
-        held = self._presenting
-        assert held is not None, "ready() comes first"
+        held = self._held
         location = self._location
         wait = DEFAULT_WAIT if location is not None else 0
         message = self._request.poll(location, wait) if location is not None else self._request.unsigned()
         body = self._request.body if location is None else b""
-        if self._options.capabilities and not message.values("aauth-capabilities"):
-            message = message.with_headers([capabilities_header(self._options.capabilities)])
-        signed = self._signed(message, body, held)
+        message = message.with_headers(self._own_fields(message, held))
+        signed = signature_fields(self._standing, self._options, self.resource, message, body, held, self._components)
+        self._prepared = False
         url = location or self._request.url
         self._options.watch(Sent(message.method, url, held.level, self.resource))
         return Outgoing(
@@ -143,35 +154,30 @@ class Call:
             wait=wait,
         )
 
-    def _signed(self, message: SignedRequest, body: bytes, held: Held) -> tuple[tuple[str, str], ...]:
-        wanted = (*self._standing.profiles.components(self.resource), *self._components)
-        digest: list[tuple[str, str]] = []
-        if not body and "content-digest" in wanted and not message.values("content-digest"):
-            digest.append(("content-digest", content_digest(body)))
-        message = message.with_headers(digest)
-        # A field that this message does not have cannot be covered; the resource says so if it must have it.
-        components = [
-            name for name in wanted if name.startswith("@") or message.values(name) or name in self._components
-        ]
-        nonce = b64url_encode(self._standing.random_bytes(12)) if self._options.nonce else None
-        try:
-            signed = sign_outgoing(
-                message, held.credential, now=self._standing.clock(), body=body, nonce=nonce, components=components
-            )
-        except ValueError as error:
-            raise Unsignable(f"the request to {self.resource} cannot be signed and was not sent: {error}") from error
-        return (*digest, *signed)
+    def _own_fields(self, message: SignedRequest, held: Held) -> HeaderList:
+        """What the agent adds of its own: its capabilities, and the session token that goes with what is presented."""
+        fields: list[tuple[str, str]] = []
+        if self._options.capabilities and not message.values("aauth-capabilities"):
+            fields.append(capabilities_header(self._options.capabilities))
+        session = self._standing.wallet.session(self._place)
+        self._session = None
+        if session is not None and session.level == held.level and not message.values("authorization"):
+            self._session = session
+            fields.append(("authorization", f"AAuth {session.token}"))
+        return tuple(fields)
 
     def concerns(self, status: int, headers: HeaderList) -> bool:
         """Whether a response is for `take` to read; any other is the caller's, untouched."""
         polling = self._location is not None
         asks = bool(header_values(headers, "aauth-requirement"))
         if status == 401:
-            return asks or bool(header_values(headers, "signature-error"))
+            return asks or bool(header_values(headers, "signature-error")) or self._session is not None
         if status == 402:
             return asks or polling
         if status == 202:
-            return polling or asks or _deferred_form(headers)
+            return polling or asks or in_whole_form(headers)
+        if status == 200:
+            return polling and self._redeemed is None and is_notice(headers)
         return polling and status in (429, 503)
 
     def take(self, answer: Answer) -> bool:
@@ -185,26 +191,35 @@ class Call:
         except HeaderError as fault:
             raise ChallengeRefused(f"{self.resource} asks for something that cannot be read: {fault}") from fault
         self._tell(answer.status, requirement, error)
+        keep_session(self._standing.wallet, self._place, self._held, answer.headers)
+        if answer.status == 200:
+            return self._noticed(answer)
         if answer.status == 402:
             raise PaymentRequired(f"{self.resource} wants to be paid (402), which this agent does not do")
         if answer.status == 202:
             return self._deferred(answer, requirement)
-        if answer.status == 401:
-            self._challenged(requirement, error)
-        else:
+        if answer.status != 401:
             self._held_off(answer)
+        elif not self._without_session(requirement, error):
+            if requirement is None and error is None:
+                return True
+            self._challenged(requirement, error, answer)
         return False
 
-    def finish(self, status: int) -> Mapping[str, Any]:
-        """What the response's extensions say: the token it was had with, the scope asked for and granted."""
-        held = self._presenting
-        assert held is not None
+    def finish(self, status: int, headers: HeaderList) -> Mapping[str, Any]:
+        """What the response's extensions say: the token it was had with, the scope asked for and granted.
+
+        Raises `TokenRefused` for a response with a session token that is not one (draft-11 §6.3).
+        """
+        held = self._held
+        keep_session(self._standing.wallet, self._place, held, headers)
         if self._components:
             self._standing.profiles.learn(self.resource, self._components)  # it was enough, so it is done at once now
         self._options.watch(Answered(status, self.resource))
         return {
             "resource": self.resource,
             "level": held.level,
+            "session": self._session is not None,
             "asked": held.asked,
             "granted": held.granted,
             "reduced": not held.asked <= held.granted,
@@ -229,11 +244,29 @@ class Call:
             )
         )
 
+    # Session tokens (draft-11 §6.3).
+
+    def _without_session(self, requirement: Requirement | None, error: SignatureErrorField | None) -> bool:
+        """Whether it was the session token that was refused; the request is then made once more without it."""
+        if self._session is None or error is not None:
+            return False
+        self._standing.wallet.drop_session(self._place, self._session)
+        return requirement is None and self._location is None and self._once("without session")
+
+    def _noticed(self, answer: Answer) -> bool:
+        """Whether a poll's 200 is the caller's: one that says `authorized` is not, and the request is made again."""
+        if status_of(answer) != "authorized" or not self._once("authorized"):
+            return True
+        if self._request.path == self._standing.profiles.authorization_path(self.resource):
+            return True
+        self._location = None
+        return False
+
     # Challenges: 401.
 
-    def _challenged(self, requirement: Requirement | None, error: SignatureErrorField | None) -> None:
+    def _challenged(self, requirement: Requirement | None, error: SignatureErrorField | None, answer: Answer) -> None:
         if error is not None:
-            if self._repaired(error):
+            if self._repaired(error, answer):
                 return
             if requirement is None or not self._says_what_to_present(requirement, error):
                 raise self._signature_refused(error)
@@ -246,17 +279,20 @@ class Call:
         An unsafe request is never sent again after `invalid_signature`: the first may have been taken for a replay of
         itself.
         """
-        held = self._presenting
-        assert held is not None
+        held = self._held
         unsafe = not self._request.safe and self._location is None
         if error.error == "clock_skew" or (error.error in _BAD_SIGNATURE and unsafe):
             return False
         return requirement.value != _MEETS[held.level]
 
-    def _repaired(self, error: SignatureErrorField) -> bool:
+    def _repaired(self, error: SignatureErrorField, answer: Answer) -> bool:
         """Whether the signature can be made good by signing once more, which is then planned."""
-        held = self._presenting
-        assert held is not None
+        held = self._held
+        safe = self._request.safe or self._location is not None
+        if ("clock",) in self._done and error.error in ("clock_skew", "invalid_signature"):
+            self._standing.clocks.forget(self.resource)
+        elif self._standing.clocks.learn(answer, self._request.url, safe=safe) and self._once("clock"):
+            return True
         if error.error == "invalid_input" and error.required_input and self._once("input"):
             return self._cover(error.required_input)
         if error.error in _LAPSED and self._once(error.error, held.level):
@@ -286,16 +322,7 @@ class Call:
     def _signature_refused(self, error: SignatureErrorField) -> SignatureRefused:
         if self._presenting is not None and error.error not in _BAD_SIGNATURE:
             self._standing.wallet.drop(self._place, self._presenting)  # the next call begins anew
-        if error.error == "clock_skew":
-            return ClockSkew(error.error, self.resource, "this machine's clock, or the issuer's, is ahead; set it")
-        window = self._standing.profiles.window(self.resource)
-        hints = {
-            "invalid_signature": f"is this machine's clock within {window} s of the server's? Check it and call again",
-            "unknown_key": "the resource could not get the issuer's keys; try again later",
-            "invalid_key": "the resource does not trust this agent's provider or person server",
-            "invalid_input": "the resource wants something covered that this request does not have",
-        }
-        return SignatureRefused(error.error, self.resource, hints.get(error.error, ""))
+        return signature_refusal(error.error, self.resource, self._standing.profiles.window(self.resource))
 
     def _required(self, requirement: Requirement, status: int) -> None:
         """Plan how a requirement is met, by its value (draft-11 §6, Table 2)."""
@@ -343,30 +370,19 @@ class Call:
     # Deferred responses: 202, and what else a poll may get.
 
     def _deferred(self, answer: Answer, requirement: Requirement | None) -> bool:
-        if requirement is None and self._location is None and not _says_status(answer):
+        if requirement is None and self._location is None and status_of(answer) is None:
             return True
         settled = self._location is not None and requirement is not None and self._is_settled(requirement)
-        pending = self._read_pending(answer)
+        pending = pending_at(answer, self._location or self._request.url, self.resource, self._standing.loopback)
         self._location, self._delay, self._lost = pending.location, pending.retry_after, 0
         if requirement is None or requirement.value != "auth-token":
-            self._tasks.append(lambda _: self._escort.meet(pending))
+            self._tasks.append(lambda connections: self._escort.meet(pending, self._reply(connections)))
             self._tasks.append(self._pause)
         elif settled:
             self._tasks.append(self._pause)
         else:
             self._required(requirement, 202)
         return False
-
-    def _read_pending(self, answer: Answer) -> Pending:
-        """The pending state, its URL on the resource's own origin and in form (draft-11 §11.8.2, F37)."""
-        try:
-            pending = read_pending(answer, self._location or self._request.url)
-            check_endpoint(pending.location, self.resource, self._standing.loopback, query=True)
-            if resource_of(pending.location, self._standing.loopback) != self.resource:
-                raise OutboundError("the pending URL is on another origin")
-        except (OutboundError, InvalidIdentifier) as error:
-            raise PendingRefused(f"{self.resource}: {error}") from error
-        return pending
 
     def _is_settled(self, requirement: Requirement) -> bool:
         """Whether a poll presented an auth token that covers what this 202 still names: the resource is at work."""
@@ -403,6 +419,7 @@ class Call:
         elif held is before and not held.fresh(self._standing.clock()):
             # It came to its end while a pending URL was polled; the pending request goes on under the same key.
             await (self._fetch_agent if held.level == "agent" else self._fetch_person)(connections)
+        self._prepared = True
 
     async def _begin(self, connections: Connections) -> None:
         """The resource's metadata, then the token that its mode wants first (draft-11 §11.2.4, §12.1.1)."""
@@ -425,19 +442,26 @@ class Call:
     async def _fetch_person(self, connections: Connections) -> None:
         self._presenting = await self._standing.person_token(self._place, connections, self._options)
 
+    def _reply(self, connections: Connections) -> Reply:
+        """How a question that comes with a pending request at the resource is answered (draft-11 §7.5.2)."""
+
+        async def send(method: str, location: str, body: Mapping[str, Any] | None) -> Answer:
+            return await connections.outbound.call(method, location, self._held.credential, json_body=body)
+
+        return send
+
     async def _pause(self, connections: Connections) -> None:
         await connections.outbound.sleep(self._delay + self._slower)
 
     async def _redeem(self, raw: str, connections: Connections) -> None:
         """A resource token verified, taken to the person server, and the auth token had for it (§6.7.3, §7.2)."""
-        standing, held = self._standing, self._presenting
-        assert held is not None
+        standing, held = self._standing, self._held
         token = read_resource_token(
             raw,
             resource=self.resource,
             held=held,
             person_server=standing.person_server,
-            now=standing.clock(),
+            now=standing.clocks.at(self.resource),
             loopback=standing.loopback,
         )
         met = ("auth-token", token.scope, token.account)
@@ -473,18 +497,3 @@ class Call:
 
 def _covers(held: Held, scope: frozenset[str], account: str | None) -> bool:
     return scope <= held.granted and getattr(held.token, "account", None) == account
-
-
-def _deferred_form(headers: HeaderList) -> bool:
-    """Whether a 202 without a requirement has every field of a deferred response (draft-11 §11.8.2)."""
-    no_store = any("no-store" in value.lower() for value in header_values(headers, "cache-control"))
-    kind = (header_values(headers, "content-type") or [""])[0].split(";", 1)[0].strip().lower()
-    names = {name for name, _ in headers}
-    return no_store and kind == "application/json" and {"location", "retry-after"} <= names
-
-
-def _says_status(answer: Answer) -> bool:
-    try:
-        return isinstance(parse_json(answer.body).get("status"), str)
-    except JoseError:
-        return False

@@ -1,5 +1,7 @@
 """Where agents are kept on disk: one file for each, which only its owner can read, with the durable key in it.
 
+Of a self-hosted agent, which has no such key, the file names the key file that signs its tokens.
+
 `AAUTHKIT_HOME` names the folder; else it is this platform's place for application data. The file is written before the
 provider is asked for the first time, since a name is never given to another key.
 """
@@ -60,6 +62,22 @@ class AgentRecord:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class HostedRecord:
+    """A self-hosted agent as it is kept: `provider` is its own domain, `keys` the path of the key file that signs."""
+
+    name: str
+    provider: str
+    person_server: str | None
+    agent: str
+    keys: str
+    egress: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {name: getattr(self, name) for name in ("name", "provider", "person_server", "agent", "keys", "egress")}
+
+
 class AgentHome:
     """The agents kept in one folder."""
 
@@ -82,6 +100,8 @@ class AgentHome:
         path = self.path(name)
         try:
             document = parse_json(read_private(path))
+            if "keys" in document:
+                raise ValueError("it is self-hosted, and enrolled nowhere")
             record = AgentRecord(
                 name=_text(document, "name"),
                 provider=_text(document, "provider"),
@@ -110,7 +130,21 @@ class AgentHome:
             raise AgentUnknown(f"the agent {name!r} is not enrolled yet; go on with: aauthkit init {name}")
         return record
 
-    def save(self, record: AgentRecord) -> None:
+    def hosted(self, name: str) -> HostedRecord | None:
+        """The self-hosted agent of that name, or `None`. Raises `AgentUnknown` if its file cannot be used."""
+        try:
+            document = parse_json(read_private(self.path(name)))
+            if "keys" not in document:
+                return None
+            texts = {each: _text(document, each) for each in ("name", "provider", "agent", "keys")}
+            more = {each: _optional(document, each) for each in ("person_server", "egress")}
+            return HostedRecord(**texts, **more)  # type: ignore[arg-type]
+        except FileNotFoundError:
+            return None
+        except (KeyFileError, JoseError, ValueError) as error:
+            raise AgentUnknown(f"the agent {name!r} cannot be used: {error}") from error
+
+    def save(self, record: AgentRecord | HostedRecord) -> None:
         """Keep an agent, in a file of mode 0600 from its first byte (F88)."""
         path = self.path(record.name)
         write_private(path, json.dumps(record.document(), indent=1).encode())

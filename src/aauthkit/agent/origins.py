@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_server_identifier, origin_of
-from .errors import NoResourceIdentifier
+from .errors import NoResourceIdentifier, OutsideOrigins
 
 
-def resource_of(url: str, loopback: LoopbackProfile) -> str:
-    """The identifier of the resource that answers at `url`. Raises `NoResourceIdentifier`.
+def resource_of(url: str, loopback: LoopbackProfile, allowed: frozenset[str] | None = None) -> str:
+    """The identifier of the resource that answers at `url`. Raises `NoResourceIdentifier`, `OutsideOrigins`.
 
-    `https` without a port, or an origin that the loopback profile lists.
+    `https` without a port, or an origin that the loopback profile lists. `allowed`: the only ones, if there are any.
     """
     try:
-        return check_server_identifier(origin_of(url), loopback)
+        resource = check_server_identifier(origin_of(url), loopback)
     except InvalidIdentifier as error:
         raise NoResourceIdentifier(_reason(url)) from error
+    if allowed is not None and resource not in allowed:
+        raise OutsideOrigins(resource)
+    return resource
+
+
+def origins_of(urls: Iterable[str], loopback: LoopbackProfile) -> frozenset[str]:
+    """The resource identifiers that a client is limited to. Raises `NoResourceIdentifier` for one that is none."""
+    return frozenset(resource_of(url, loopback) for url in urls)
 
 
 def _reason(url: str) -> str:

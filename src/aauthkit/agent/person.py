@@ -46,6 +46,11 @@ class Terminal:
         self._out = out
         self._qr = qr
 
+    @property
+    def is_attended(self) -> bool:
+        """Whether somebody sits there who can answer a question."""
+        return self._out is None and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
     async def show(self, url_with_code: str, url: str, code: str, requirement: str, who: str) -> None:
         """Print where to go."""
         out = self._out or sys.stderr

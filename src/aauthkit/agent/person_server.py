@@ -210,7 +210,12 @@ class _Polls:
 
     async def meet(self, pending: Pending) -> None:
         self._under_way = False
-        await self._server.escort.meet(pending)
+        await self._server.escort.meet(pending, self._reply)
+
+    async def _reply(self, method: str, location: str, body: Mapping[str, Any] | None) -> Answer:
+        credential = await self.credential()
+        self._under_way = False
+        return await self._server.connections.outbound.call(method, location, credential, json_body=body)
 
 
 def _signature_error(answer: Answer) -> str | None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from ..discovery import Discovery, DiscoveryFailed
 from ..protocol.metadata import Metadata
@@ -27,6 +28,7 @@ class Profile:
     """How to make a first request to a resource. `until` is when it is read again, in seconds since the epoch."""
 
     access_mode: str = "agent-token"
+    authorization_endpoint: str | None = None
     components: tuple[str, ...] = ()
     signature_window: int = SIGNATURE_WINDOW
     until: float = 0.0
@@ -40,7 +42,8 @@ class Profile:
 def _of(metadata: Metadata, until: float) -> Profile:
     components = metadata.strings("additional_signature_components")[:MAX_COMPONENTS]
     window = metadata.integer("signature_window", SIGNATURE_WINDOW)
-    return Profile(metadata.access_mode, tuple(name.lower() for name in components), window, until)
+    names = tuple(name.lower() for name in components)
+    return Profile(metadata.access_mode, metadata.endpoint("authorization_endpoint"), names, window, until)
 
 
 class Profiles:
@@ -66,6 +69,16 @@ class Profiles:
         """The seconds that a signature may lie off the resource's clock, as it says (draft-11 §11.2.4)."""
         profile = self._known.get(resource)
         return profile.signature_window if profile is not None else SIGNATURE_WINDOW
+
+    def authorization_endpoint(self, resource: str) -> str | None:
+        """Where a scope can be asked for before a call, if the resource has such a place (draft-11 §6.6)."""
+        profile = self._known.get(resource)
+        return profile.authorization_endpoint if profile is not None else None
+
+    def authorization_path(self, resource: str) -> str | None:
+        """The path of that place."""
+        endpoint = self.authorization_endpoint(resource)
+        return urlsplit(endpoint).path if endpoint is not None else None
 
     async def read(self, resource: str, discovery: Discovery, now: float) -> Profile:
         """The profile from the resource's metadata; a resource that publishes none, or a wrong one, has a plain one.

@@ -8,7 +8,9 @@ from typing import Final
 
 from ..protocol.identifiers import LoopbackProfile
 from ..protocol.tokens import ResourceToken
+from .answering import Answers
 from .caches import Held, Place, Wallet
+from .clocks import Clocks
 from .connections import Connections, Exchange
 from .errors import NoPersonServer
 from .escort import Escort, Shown
@@ -28,7 +30,8 @@ class Options:
     """How the calls of one client are made.
 
     `nonce`: whether each signature carries one (RFC 9421 §2.3). `person`: the way to the person, `None` where there is
-    none. `spool`: how much is kept of a body that can be read only once, in bytes.
+    none. `spool`: how much is kept of a body that can be read only once, in bytes. `answers`: who answers a person's
+    questions. `origins`: the only resources that may be called, if there is a limit.
     """
 
     person: PersonChannel | None
@@ -36,21 +39,28 @@ class Options:
     statement: Statement = field(default_factory=Statement)
     spool: int = SPOOL
     watch: Watch = field(default=unwatched, repr=False)
+    answers: Answers | None = field(default=None, repr=False)
+    origins: frozenset[str] | None = None
 
     @property
     def capabilities(self) -> tuple[str, ...]:
         """What this agent can do when a server asks (draft-11 §11.7)."""
-        return ("interaction",) if self.person is not None else ()
+        interaction = ("interaction",) if self.person is not None else ()
+        return (*interaction, "clarification") if self.answers is not None else interaction
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One agent, for the calls it makes. `person_server` is `None` for an agent that acts for nobody."""
+    """One agent, for the calls it makes. `person_server` is `None` for an agent that acts for nobody.
+
+    `clocks` says what time it is where; `clock` is the time by which tokens are fresh or not.
+    """
 
     person_server: str | None
     identity: Identity
     exchange: Exchange
     loopback: LoopbackProfile
+    clocks: Clocks
     clock: Callable[[], float]
     random_bytes: Callable[[int], bytes]
     wallet: Wallet = field(default_factory=Wallet)
@@ -64,7 +74,7 @@ class Standing:
 
     def escort(self, by: str, options: Options) -> Escort:
         """Who looks after the person while a request at `by` is pending."""
-        return Escort(by, options.person, self.shown, options.watch, self.loopback)
+        return Escort(by, options.person, self.shown, options.watch, self.loopback, options.answers)
 
     def at_person_server(self, resource: str, connections: Connections, options: Options) -> PersonServer:
         """The dealings with the person server. Raises `NoPersonServer`."""
@@ -78,7 +88,7 @@ class Standing:
             options.statement,
             options.capabilities,
             options.watch,
-            self.clock,
+            self.clocks.of(self.person_server),
             self.loopback,
         )
 

@@ -17,13 +17,13 @@ import httpx2
 
 from ..portal import wait_for
 from ..protocol.messages import Answer, HeaderList
+from .deferral import LONGEST
 from .errors import BodyTooLarge, PendingRefused, Unsignable
 from .flow import Call
 from .messages import Original, Outgoing
 from .standing import Options, Standing
 
-MAX_CHALLENGE: Final = 64 * 1024
-"""Most bytes read of an answer that is the protocol's own."""
+MAX_CHALLENGE: Final = LONGEST
 SLACK: Final = 15.0
 """Seconds a held poll may take beyond those it asks for."""
 
@@ -128,7 +128,10 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
                 if not call.take(answer):
                     continue
                 response = _handed_back(response, answer)
-            response.extensions = {**response.extensions, "aauth": call.finish(response.status_code)}
+            response.extensions = {
+                **response.extensions,
+                "aauth": call.finish(response.status_code, _headers(response)),
+            }
             return response
 
     async def _body(self, request: httpx2.Request) -> bytes:
@@ -196,7 +199,10 @@ class SyncTransport(httpx2.BaseTransport):
                 if not call.take(answer):
                     continue
                 response = _handed_back(response, answer)
-            response.extensions = {**response.extensions, "aauth": call.finish(response.status_code)}
+            response.extensions = {
+                **response.extensions,
+                "aauth": call.finish(response.status_code, _headers(response)),
+            }
             return response
 
     async def _prepare(self, call: Call) -> None:

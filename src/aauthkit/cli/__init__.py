@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "init": ("enrolling", "enrol an agent at a provider"),
     "provider": ("provider", "run an agent provider, and admit its agents"),
     "person": ("person", "run a person server, and look after its people"),
+    "keys": ("keys", "the key file of a server: make, show, rotate or protect it"),
     "fetch": ("fetching", "curl for AAuth: one signed request, consent included"),
     "inspect": ("inspecting", "what a token, a header or a metadata document is, and whether it verifies"),
 }

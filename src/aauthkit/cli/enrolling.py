@@ -14,6 +14,7 @@ from ..egress import Egress
 from ..installation import Installation
 from ..narration import Narrator
 from ..outbound import Pending
+from . import hosting
 from .failing import CalledWrongly, explain
 from .places import add_home, egress_for, folder, installed, with_next_step
 
@@ -30,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="the outcome for a program")
     add_home(parser)
+    hosting.configure(parser)
     parser.epilog = (
         "The command waits until the agent is admitted: `aauthkit provider approve NAME` in another terminal.\n"
         "Interrupted, it goes on where it was when it is run again."
@@ -40,6 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Enrol one agent."""
     home, found = folder(options), installed(options)
+    if options.self_hosted is not None:
+        return hosting.run(options, found)
     provider = options.provider or (found.provider if found else None)
     if provider is None:
         raise CalledWrongly("which agent provider?", "name one with --provider URL, or run `aauthkit up` first")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ..protocol.jose import SigningKey
 from .keyfile import KeyFile, KeyStanding
 from .keyset import LONGEST_LIFETIME, MARGIN, PUBLISHED_BEFORE, State
-from .private_files import KeyFileError, read_private, write_private
+from .private_files import KeyFileError, KeyFileProtected, read_private, write_private
 from .sealing import Seal
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "FixedKey",
     "KeyFile",
     "KeyFileError",
+    "KeyFileProtected",
     "KeyStanding",
     "Keys",
     "Seal",

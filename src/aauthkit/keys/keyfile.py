@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ..protocol.jose import JoseError, PublicKey, SigningKey, b64url_encode, parse_json, parse_jwk
 from .keyset import LONGEST_LIFETIME, PUBLISHED_BEFORE, Entry, KeySet, State, read_entry
-from .private_files import Identity, KeyFileError, identity_of, locked, read_identified, write_private
+from .private_files import Identity, KeyFileError, KeyFileProtected, identity_of, locked, read_identified, write_private
 from .sealing import KEY, PASSPHRASE, Parameters, Seal
 
 log = logging.getLogger("aauthkit.keys")
@@ -246,7 +246,7 @@ class KeyFile:
             return None
         seal = self._found_seal()
         if seal is None:
-            raise KeyFileError(f"{self.path} is protected: set {PASSPHRASE} or {KEY}, or either with _FILE added")
+            raise KeyFileProtected(f"{self.path} is protected: set {PASSPHRASE} or {KEY}, or either with _FILE added")
         public: PublicKey = parse_jwk(entry.get("jwk"))
         try:
             private = seal.open(entry["sealed"], public.thumbprint, sealed)

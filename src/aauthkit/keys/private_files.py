@@ -21,6 +21,10 @@ class KeyFileError(Exception):
     """A key file that cannot be used; the message says which and what to do."""
 
 
+class KeyFileProtected(KeyFileError):
+    """A protected key file, and nothing at hand that opens it."""
+
+
 def write_private(path: Path, content: bytes, *, exclusive: bool = False) -> None:
     """Put `content` at `path`, whole or not at all, with mode 0600 from its first byte.
 

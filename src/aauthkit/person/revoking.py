@@ -57,7 +57,10 @@ class Revoking:
             await self._questions.call_off(tx, pending, "resource_token")
 
     async def take_back(self, tx: Transaction, person: str, decision: str, now: int) -> Decision | None:
-        """End a decision of this person's, and what rests on it; `None` where there is none such, or it is over."""
+        """End a decision of this person's, and what rests on it; `None` where there is none such.
+
+        One that is over already stays as it is.
+        """
         found = await consents.find(tx, person, decision)
         if found is None:
             return None
@@ -66,7 +69,7 @@ class Revoking:
         taken = await consents.take_back(tx, person, decision, now)
         if taken is not None:
             await self.withdraw(tx, place.agent_iss, place.agent_sub, [decision], now)
-        return taken
+        return found
 
     async def withdraw(
         self, tx: Transaction, agent_iss: str, agent_sub: str, decisions: Collection[str], now: int

@@ -387,6 +387,10 @@ class Resource(Declaring):
             refusal.verified = verified
         raise refusal
 
+    def asks_for_accounts(self, need: Need) -> bool:
+        """Whether a hook says which account a caller of this need has."""
+        return (need.account or self._account) is not None
+
     async def account_of(self, caller: Caller, need: Need) -> Any:
         """The application's account for `caller`; `None` where there is no hook. Raises `Problem` for one it refuses.
 

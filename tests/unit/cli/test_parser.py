@@ -43,8 +43,9 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "init",
         "fetch",
         "inspect",
-        *(f"provider {action}" for action in ("serve", "list", "approve", "deny", "end")),
+        *(f"provider {action}" for action in ("serve", "list", "approve", "deny", "suspend", "resume", "end")),
         *(f"person {action}" for action in ("serve", "invite", "passwd", "list")),
+        *(f"keys {action}" for action in ("create", "show", "rotate", "protect")),
     }
 
 

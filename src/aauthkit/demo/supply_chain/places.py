@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from ...installation import Installation, free_ports, listen_of, port_of
 from ...keys import KeyFile
 from ...resource import Resource
 from ...running import Listen
+from ...supervision import Supervisor
 
 PORTS: Final[Mapping[str, int]] = {"supply-chain": 8704, "market-analysis": 8705, "pricing": 8706, "web": 8707}
 """The programs by the host they have below `localhost`, and the port each one prefers."""
@@ -82,3 +84,13 @@ class Place:
             person=None,
             **settings,
         )
+
+    async def start(self, supervisor: Supervisor) -> None:
+        """Every program as a process of `supervisor`; some listen only once their agent was admitted.
+
+        Raises `SupervisionError`.
+        """
+        for name in PORTS:
+            words = ("aauthkit.demo.supply_chain", name)
+            supervisor.start(name, words, port=self.listen(name).port, environment=self.found.environment())
+        await asyncio.to_thread(supervisor.wait_ready)

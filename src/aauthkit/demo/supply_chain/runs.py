@@ -19,7 +19,6 @@ from a2a.helpers import new_text_part
 from ...agent import AAuthError, Abandoned, Agent, Callback, Denied, Errand, Expired, ScopeReduced
 from ...agent.watching import Event, Obtained
 from ...protocol.tokens import AUTH_TYP, PERSON_TYP
-from .places import SCOPE
 from .speaking import Hop, Refused, Step, ask, read_data
 from .supply import NAME as SUPPLY_CHAIN
 from .supply import Figures
@@ -164,7 +163,7 @@ class Runner:
 
 def _why(prompt: str) -> str:
     """What the agent says of its purpose, for the person who decides."""
-    return f"You typed: *{prompt}*. The supply-chain agent ({SCOPE}) works out a plan, and orders nothing."
+    return f"You typed: *{prompt}*. I ask for a plan, and order nothing."
 
 
 def _in_words(error: Exception) -> str:

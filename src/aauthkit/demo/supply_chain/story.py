@@ -23,7 +23,7 @@ from ..stage import DemonstrationFailed, Stage
 from ..visitor import Page, Script, ScriptedPerson, Visitor
 from .admitting import standing_by
 from .market import Market
-from .places import PORTS, SCOPE, Place
+from .places import SCOPE, Place
 from .planning import plan
 from .reading import read_prompt
 from .web import EXAMPLE
@@ -55,7 +55,9 @@ async def supply_chain(stage: Stage, *, headless: bool, person: PersonChannel | 
     place = Place(stage.found, stage.egress)
     with Supervisor(stage.found.root / "logs") as supervisor:
         async with standing_by(stage.found, lambda name: _admitted(stage, name)):
-            await _start(stage, place, supervisor)
+            await place.start(supervisor)
+            for name in ("web", "supply-chain", "market-analysis", "pricing"):
+                stage.narrator.line(f"  {name:16}{place.origin(name)}")
             if headless:
                 await _play(stage, place)
             else:
@@ -67,20 +69,6 @@ async def supply_chain(stage: Stage, *, headless: bool, person: PersonChannel | 
 
 def _admitted(stage: Stage, name: str) -> None:
     stage.narrator.line(f"  … {name} is enrolled: its durable key lies in this folder")
-
-
-async def _start(stage: Stage, place: Place, supervisor: Supervisor) -> None:
-    for name in PORTS:
-        supervisor.start(
-            name,
-            ("aauthkit.demo.supply_chain", name),
-            port=place.listen(name).port,
-            environment=stage.found.environment(),
-        )
-    # In a thread: two of them listen only once they are enrolled, which happens here.
-    await asyncio.to_thread(supervisor.wait_ready)
-    for name in ("web", "supply-chain", "market-analysis", "pricing"):
-        stage.narrator.line(f"  {name:16}{place.origin(name)}")
 
 
 # Somebody at the terminal
@@ -204,8 +192,9 @@ def _as_it_must_be(stage: Stage, run: dict[str, Any], prompt: str) -> None:
     stage.expect("when it is there", figures["days"], made.days)
     stage.expect("who was called", [(hop["called"], hop["via"], hop["level"]) for hop in run["hops"]], list(CHAIN))
     stage.expect("how often the tool was called", run["hops"][-1]["times"], 1 + len(order.lines))
+    suppliers = len({one.supplier for one in made.purchases})
     stage.narrator.good(
-        f"{made.total_cents / 100:,.2f} € from {len({one.supplier for one in made.purchases})} suppliers, "
+        f"{made.total_cents / 100:,.2f} € at {suppliers} supplier{'s' if suppliers > 1 else ''}, "
         f"all there in {made.days} days: as it follows from the data set"
     )
     stage.count("run")

@@ -28,7 +28,7 @@ EXAMPLE: Final = "120 laptops, 60 monitors and 200 docks within 4 weeks"
 FIELDS: Final = frozenset({"csrf", "prompt"})
 REFRESH: Final = 3
 """Seconds between two looks of a browser without JavaScript."""
-AGENT_NAME: Final = "web"
+AGENT_NAME: Final = "buying-desk"
 
 
 class Web:

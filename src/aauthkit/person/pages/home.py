@@ -57,8 +57,8 @@ class Home:
         if session.account is None:
             return await to_sign_in(self.desk, session, "/allowed")
         async with self.desk.database.transaction() as tx:
-            taken = await self._revoking.take_back(tx, session.account.id, decision, self.desk.now)
-        if taken is None:
+            found = await self._revoking.take_back(tx, session.account.id, decision, self.desk.now)
+        if found is None:
             raise Problem("not_found")
         return self.desk.go("/allowed", session)
 
