@@ -326,16 +326,18 @@ class Verifier:
         """Keep a verified token by its exact bytes, so that its next use costs one signature less."""
         if len(self._assertions) >= MAX_ASSERTIONS:
             now = self.clock()
-            for raw in [raw for raw, old in self._assertions.items() if old.exp <= now]:
-                del self._assertions[raw]
-            while len(self._assertions) >= MAX_ASSERTIONS:
-                del self._assertions[next(iter(self._assertions))]
+            # Over a copy: synchronous callers come from several threads.
+            known = list(self._assertions.items())
+            ended = [raw for raw, old in known if old.exp <= now] or [raw for raw, _ in known[: MAX_ASSERTIONS // 8]]
+            for raw in ended:
+                self._assertions.pop(raw, None)
         self._assertions[token.raw] = token
 
     def forget(self, iss: str, jti: str) -> None:
         """Drop a remembered token, when its revocation arrives."""
-        for raw in [raw for raw, token in self._assertions.items() if (token.iss, token.jti) == (iss, jti)]:
-            del self._assertions[raw]
+        known = list(self._assertions.items())
+        for raw in [raw for raw, token in known if (token.iss, token.jti) == (iss, jti)]:
+            self._assertions.pop(raw, None)
 
 
 def _caller(token: Token) -> Agent | Person | Grant:

@@ -493,7 +493,7 @@ async def test_an_agent_that_acts_for_nobody_cannot_show_a_person(parties: Parti
 
 
 async def test_a_deferred_answer_that_is_too_long_ends_the_call(parties: Parties, open_client: OpenClient) -> None:
-    reply = deferred("/pending/1", padding="x" * 100_000)
+    reply = deferred("/pending/1", Requirement("approval"), padding="x" * 100_000)
     parties.resource.script["/agent"] = [reply]
     with pytest.raises(PendingRefused, match="bytes"):
         await open_client(parties.agent()).get(AGENT_URL)

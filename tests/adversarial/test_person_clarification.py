@@ -150,7 +150,7 @@ async def test_another_request_is_verified_as_the_first_was(world: World, claims
     """PS-36, §7.5.2.2, §6.7.2: `ps`, `sub`, `agent_jkt`, `mission_s256` and `tenant` as they were, the pair whole."""
     agent, _, token, answer = await asked(world)
     now = int(world.clock())
-    values = {name: now + value if isinstance(value, int) else value for name, value in claims.items()}
+    values: dict[str, Any] = {n: now + value if isinstance(value, int) else value for n, value in claims.items()}
     forged = agent.challenged(token, **values)
     refused = await agent.say(answer, "updated_request", resource_token=forged, presented_token=token)
     assert error_of(refused) == (400, code)

@@ -208,6 +208,103 @@ async def test_the_two_voices_look_different(world: World, browser: Browser) -> 
     await expect(page.locator(".says.agent")).to_contain_text("planner claims")
 
 
+async def wants_more(world: World, page: Page, scope: str) -> tuple[AgentParty, str, Answer]:
+    """An agent that answers questions, with a request for `scope` before its person: agent, person token, the 202."""
+    agent, token = await introduced(world, page)
+    answer = await agent.ask_auth_token(
+        agent.challenged(token, scope),
+        token,
+        capabilities=["interaction", "clarification"],
+        justification="I need last month’s orders to propose what to buy.",
+    )
+    await page.get_by_role("link", name="Look at it").click()
+    return agent, token, answer
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_person_asks_the_agent_before_they_decide(world: World, browser: Browser, size: str) -> None:
+    """§7.5: the small form, the question at the agent, the answer on the open page by itself, the decision."""
+    page, complaints = await open_page(browser, SIZES[size])
+    agent, _, answer = await wants_more(world, page, "orders.read orders.place")
+    await page.get_by_text("Ask planner something first").click()
+    field = page.get_by_label("Your question")
+    box = await page.get_by_role("button", name="Ask", exact=True).bounding_box()
+    assert box is not None and box["height"] >= 44
+    await field.fill("Why do you need to place orders?")
+    await page.get_by_role("button", name="Ask", exact=True).click()
+    await expect(page.get_by_text("Why do you need to place orders?")).to_be_in_viewport()
+    await expect(page.get_by_text("planner has been asked.")).to_be_visible()
+    await expect(field).to_have_count(0)
+    await page.get_by_label("See your orders").check()
+
+    asked = await agent.poll(answer)
+    assert body(asked)["clarification"] == "Why do you need to place orders?"
+    await agent.say(answer, clarification_response="To buy what runs out *before* it has run out.")
+    await expect(page.get_by_text("To buy what runs out before it has run out.")).to_be_visible()
+    await expect(page.locator("#talk .says.agent")).to_contain_text("planner answers")
+    await expect(page.get_by_label("See your orders")).to_be_checked()  # what was ticked meanwhile stays
+    await expect(page.get_by_text("Ask planner something else")).to_be_visible()
+    wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide == 0
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_text("planner may do 1 of 2 things")).to_be_visible()
+    assert claims_of(body(await agent.poll(answer))["auth_token"])["scope"] == "orders.read"
+    assert complaints == []
+
+
+async def test_an_open_page_shows_that_the_agent_asks_for_something_else(world: World, browser: Browser) -> None:
+    """§7.5.2.2: it loads anew by itself, and what is ticked then is what is asked for now."""
+    page, complaints = await open_page(browser)
+    agent, token, answer = await wants_more(world, page, "orders.read orders.place")
+    await page.get_by_text("Ask planner something first").click()
+    await page.get_by_label("Your question").fill("Would reading do?")
+    await page.get_by_role("button", name="Ask", exact=True).click()
+    less = {"resource_token": agent.challenged(token, "orders.read"), "presented_token": token}
+    await expect(page.get_by_text("planner has been asked.")).to_be_visible()
+    assert (await agent.say(answer, "updated_request", **less, justification="It would.")).status == 202
+    await expect(page.get_by_text("planner changed what it asks for.")).to_be_visible()
+    await expect(page.get_by_label("Place orders for you")).to_have_count(0)
+    await page.get_by_label("See your orders").check()
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_text("planner may do what it asked for")).to_be_visible()
+    assert complaints == []
+
+
+async def test_a_question_is_asked_and_answered_without_a_script(world: World, browser: Browser) -> None:
+    page, _ = await open_page(browser, java_script_enabled=False)
+    agent, token = await introduced(world, page)
+    answer = await agent.ask_auth_token(
+        agent.challenged(token, "orders.read"), token, capabilities=["interaction", "clarification"]
+    )
+    await page.reload()
+    await page.get_by_role("link", name="Look at it").click()
+    await page.get_by_text("Ask planner something first").click()
+    await page.get_by_label("Your question").fill("Why?")
+    await page.get_by_role("button", name="Ask", exact=True).click()
+    look = page.get_by_role("link", name="See whether it has answered")
+    for _ in range(2):
+        await look.click()
+        await expect(page.get_by_text("planner has been asked.")).to_be_visible()
+    await agent.say(answer, clarification_response="Because.")
+    await look.click()
+    await expect(page.get_by_text("Because.")).to_be_visible()
+    await page.get_by_label("See your orders").check()
+    await page.get_by_role("button", name="Approve").click()
+    assert (await agent.poll(answer)).status == 200
+
+
+async def test_an_open_page_says_that_the_request_was_called_off(world: World, browser: Browser) -> None:
+    """§11.12.5, F57: the agent's provider stops the agent while its question is on the screen."""
+    page, _ = await open_page(browser)
+    agent, _, answer = await wants_more(world, page, "orders.read")
+    await expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    await world.revoke(agent.token)
+    await expect(page.get_by_role("heading", name="This request has been called off")).to_be_visible()
+    await expect(page.get_by_text("agent’s provider has stopped this agent")).to_be_visible()
+    agent.renew()
+    assert error_of(await agent.poll(answer)) == (403, "revoked")
+
+
 async def test_a_page_that_is_closed_is_not_waited_for(world: World, browser: Browser) -> None:
     """`approval` while the page lives; after it, the next poll says where to send the person."""
     page, _ = await open_page(browser)

@@ -53,7 +53,10 @@ async def test_a_session_token_goes_to_no_other_resource_and_survives_no_other_a
     parties: Parties, open_client: OpenClient
 ) -> None:
     other = await parties.another_resource("other.example")
-    parties.resource.script["/agent"] = [gives("mine"), json_body({}, ("location", "https://other.example/agent"), status=307)]
+    parties.resource.script["/agent"] = [
+        gives("mine"),
+        json_body({}, ("location", "https://other.example/agent"), status=307),
+    ]
     http = open_client(parties.agent(), follow_redirects=True)
     await http.get(AGENT_URL)
     assert (await http.get(AGENT_URL)).status == 200
@@ -131,7 +134,9 @@ async def test_an_interaction_that_ends_with_the_result_gives_that(parties: Part
     assert authorizations(parties) == [None, "AAuth mine"]
 
 
-async def test_a_resource_that_says_authorized_for_ever_ends_the_call(parties: Parties, open_client: OpenClient) -> None:
+async def test_a_resource_that_says_authorized_for_ever_ends_the_call(
+    parties: Parties, open_client: OpenClient
+) -> None:
     done = json_body({"status": "authorized"})
     parties.resource.script["/agent"] = [deferred("/pending/a", PAGE)] * 9
     parties.resource.script["/pending/a"] = [done] * 9
@@ -188,7 +193,9 @@ async def test_ag_63_an_interaction_completed_elsewhere_is_polled_to_its_end(
     parties: Parties, open_client: OpenClient
 ) -> None:
     """AG-63, §7.3: the person never came to the page."""
-    parties.ps.script["/person_token_endpoint"] = [deferred("/pending/x", interaction_required("https://person.example/i", "A1B2-C3D4"))]
+    parties.ps.script["/person_token_endpoint"] = [
+        deferred("/pending/x", interaction_required("https://person.example/i", "A1B2-C3D4"))
+    ]
     granted: list[Received] = []
     http = open_client(parties.agent())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.commands import Commands, Ran
+from tests.plugins.commands import DEMONSTRATED, Commands, Ran
 from tests.plugins.machine import PROJECT, not_run
 
 UV = (sys.executable, "-m", "uv", "--quiet")
@@ -56,7 +56,7 @@ def run(commands: Commands, command: Path, *words: str) -> Ran:
 
 def test_with_its_extra_the_wheel_runs_the_demonstration(wheel: Path, commands: Commands, tmp_path: Path) -> None:
     command = installed(wheel, "[demo]", tmp_path / "environment")
-    commands.settle(commands.root / "demo", "orders")
+    commands.settle(commands.root / "demo", *DEMONSTRATED)
     told = run(commands, command, "demo", "--headless", "--folder", "demo")
     assert told.code == 0, told.err
     assert "all as expected" in told.out.splitlines()[-1]

@@ -21,12 +21,15 @@ from typing import Any
 
 import pytest
 
+from aauthkit.demo.supply_chain.places import PORTS
 from aauthkit.demo.visitor import Script, ScriptedPerson
 from aauthkit.egress import Egress
 from aauthkit.installation import Installation
 from aauthkit.keys import write_private
 
 MODULE = ("-m", "aauthkit")
+DEMONSTRATED = ("orders", *PORTS)
+"""The hosts of the demonstration's programs, beside its provider and person server."""
 PATIENCE = 60.0
 """Seconds until a test gives up; none asserts how long anything took."""
 
@@ -206,7 +209,7 @@ class Commands:
     def demo(self, *words: str, python: tuple[str, ...] = MODULE) -> Running:
         """`aauthkit demo --headless` in the folder `demo`, which is new but for the ports it takes."""
         if not (self.root / "demo").exists():
-            self.settle(self.root / "demo", "orders")
+            self.settle(self.root / "demo", *DEMONSTRATED)
         return self.start("demo", "--headless", "--folder", "demo", *words, python=python)
 
     def clean(self) -> None:

@@ -46,10 +46,9 @@ async def served(
         app,
         http="h11",
         log_level="critical",
-        lifespan="on",
         ssl_certfile=str(files.certificate) if files else None,
         ssl_keyfile=str(files.key) if files else None,
-        **options,
+        **{"lifespan": "on", **options},
     )
     server = _Server(config)
     listener = listener or reserved()

@@ -17,6 +17,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import cache
 from typing import Any
 
@@ -124,7 +125,10 @@ class Party(IssuerServer):
                 return self._reply(request)
             return self.serve(request)
         except SignatureFailure as failure:
-            return reply_of(failure.answer())
+            refused = reply_of(failure.answer())
+            return Reply(
+                refused.status, (*refused.headers, ("date", formatdate(self.clock(), usegmt=True))), refused.body
+            )
 
     def serve(self, request: Received) -> Reply:
         raise NotImplementedError

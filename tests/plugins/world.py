@@ -187,7 +187,12 @@ class World:
         self.records, self._key = Waiting(database), key
         self.accounts = Accounts(database, issuer=PS, clock=self.clock, hasher=QuickHasher())
         self.provider = AgentProvider(
-            PROVIDER, keys=FixedKey(signing_key(PROVIDER)), database=database, person_servers=[PS], clock=self.clock
+            PROVIDER,
+            keys=FixedKey(signing_key(PROVIDER)),
+            database=database,
+            person_servers=[PS],
+            egress=self.egress,
+            clock=self.clock,
         )
         provider = Asgi(self.provider, start=self.provider.start, close=self.provider.close)
         usual = self.orders if api is None else lambda _: api(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -202,3 +202,26 @@ async def test_metadata_of_another_issuer_is_not_believed(desk: Desk) -> None:
     """F26: for a parameter token the parameter's own code."""
     desk.network.publish(desk.resource, "aauth-resource.json", issuer="https://evil.example")
     assert (await desk.refused(desk.asked(), desk.person())).code == "invalid_resource_token"
+
+
+async def test_a_revoked_token_is_said_to_be_revoked(desk: Desk) -> None:
+    """§11.12.5: `revoked_resource_token` and `revoked_presented_token`, whether or not the token has expired."""
+    revoked: set[tuple[str, str]] = set()
+    desk.verifier = replace(desk.verifier, is_revoked=lambda iss, jti: (iss, jti) in revoked)
+    asked, shown = desk.asked(jti="rt-1"), desk.person()
+    await desk.verify(asked, shown)
+    revoked.add((PS, "rt-1"))  # of another issuer: another token
+    await desk.verify(asked, shown)
+    revoked.add((PS, "pt-1"))
+    assert (await desk.refused(asked, shown)).code == "revoked_presented_token"
+    revoked.add((ORDERS, "rt-1"))
+    assert (await desk.refused(asked, shown)).code == "revoked_resource_token"
+    desk.clock.pass_(301)
+    assert (await desk.refused(asked, shown)).code == "revoked_resource_token"
+
+
+async def test_a_forged_token_is_not_said_to_be_revoked(desk: Desk) -> None:
+    """Only once the signature holds: nobody learns of revocations by guessing."""
+    desk.verifier = replace(desk.verifier, is_revoked=lambda _iss, _jti: True)
+    forged = desk.asked(Issuer(ORDERS), jti="rt-1")
+    assert (await desk.refused(forged, desk.person())).code == "invalid_resource_token"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from .agent import Agent
 from .answering import Answers, Question, TerminalAnswers
 from .choices import AUTOMATIC
+from .describing import Description, Offered
 from .errors import (
     AAuthError,
     Abandoned,
@@ -43,6 +44,7 @@ from .errors import (
 )
 from .home import AgentHome, AgentRecord, home_folder
 from .person import Browser, Callback, Errand, PersonChannel, Terminal, qr_code
+from .redeeming import Ask
 from .watching import Answered, Carried, Event, Obtained, Sent, Waiting, Watch
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "AgentUnknown",
     "Answered",
     "Answers",
+    "Ask",
     "BodyTooLarge",
     "Browser",
     "Callback",
@@ -64,6 +67,7 @@ __all__ = [
     "ChallengeRefused",
     "ClockSkew",
     "Denied",
+    "Description",
     "Errand",
     "Event",
     "Expired",
@@ -71,6 +75,7 @@ __all__ = [
     "NoResourceIdentifier",
     "NobodyToAsk",
     "Obtained",
+    "Offered",
     "OutsideOrigins",
     "PaymentRequired",
     "PendingGone",

@@ -20,10 +20,12 @@ from . import self_hosting
 from .answering import Answers
 from .choices import AUTOMATIC, Choices, Default, options_of
 from .connections import Connections, Exchange
+from .describing import Description, describe
 from .errors import AgentTokenUnavailable
 from .flights import Flights
 from .home import AgentHome, AgentRecord
 from .identity import Identity
+from .origins import resource_of
 from .person import PersonChannel
 from .person_server import Statement
 from .standing import SPOOL, Options, Standing
@@ -262,6 +264,20 @@ class Agent:
         from .either import sync_transport
 
         return sync_transport(self._standing, self._options(**choices), inner)
+
+    async def describe(self, url: str) -> Description:
+        """What the resource at `url` offers, in its own words, and what this agent lacks for it. Signs nothing.
+
+        Where `url` is only a page that links to a resource, that resource is described (draft-11 §11.2.4, §11.2.5).
+        Raises `NoResourceIdentifier`, `Unreachable`.
+        """
+        exchange = self._standing.exchange
+        exchange.choose(host_of(resource_of(url, self.egress.loopback)))
+        user = object()
+        try:
+            return await describe(url, self._standing, exchange.enter(user))
+        finally:
+            await exchange.leave(user)
 
     def _options(self, **choices: Unpack[Choices]) -> Options:
         return options_of(choices, self._person, self._statement, self.egress.loopback)

@@ -43,14 +43,14 @@ class Clocks:
         return self._offsets.get(origin, 0.0)
 
     def learn(self, answer: Answer, url: str, *, safe: bool) -> bool:
-        """Whether signing again at another time may help, after the refusal `answer` of a request to `url`.
+        """Whether to sign again at another time, after the refusal `answer` of a request to `url`.
 
-        The new offset is remembered then. An unsafe request is made again after `clock_skew` only, since one that was
-        refused as `invalid_signature` may be a replay of itself.
+        An unsafe request is made again after `clock_skew` only, since one that was refused as `invalid_signature` may
+        be a replay of itself; the time is remembered for the next one.
         """
         code = _code(answer)
         date = _date(answer)
-        if date is None or not (code == "clock_skew" or (code == "invalid_signature" and safe)):
+        if date is None or code not in ("clock_skew", "invalid_signature"):
             return False
         origin = origin_of(url)
         gap = date - self.at(origin)
@@ -61,7 +61,7 @@ class Clocks:
             self._offsets[origin] = date - self._clock()
             while len(self._offsets) > MAX_ORIGINS:
                 del self._offsets[next(iter(self._offsets))]
-        return True
+        return safe or code == "clock_skew"
 
     def forget(self, origin: str) -> None:
         """Take this machine's own clock again: what was learned did not help."""

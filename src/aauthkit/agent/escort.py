@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from ..outbound import Pending
 from ..protocol.headers import HeaderError, Requirement
@@ -90,7 +91,9 @@ class Escort:
             raise NobodyToAsk(
                 f"{self._by} needs a person to decide, and this agent was given no way to one (person=...)"
             )
-        await self._channel.show(f"{url}?code={code}", url, code, requirement.value, self._by)
+        callback = getattr(self._channel, "callback", None)
+        back = f"&callback={quote(callback, safe='')}" if callback is not None else ""
+        await self._channel.show(f"{url}?code={code}{back}", url, code, requirement.value, self._by)
 
     async def _clarify(self, pending: Pending, answers: Answers, reply: Reply) -> None:
         """Answer a person's question at the pending URL, or withdraw the request (draft-11 §7.5.2).

@@ -25,7 +25,6 @@ from ..protocol.identifiers import host_of
 from ..protocol.messages import Answer, HeaderList, SignedRequest, header_values
 from ..protocol.tokens import RESOURCE_TYP, ResourceToken, TokenRejected, read_token
 from .caches import Held, Session
-from .checks import read_resource_token, verify_challenge
 from .connections import Connections
 from .deferral import in_whole_form, is_notice, pending_at, status_of
 from .errors import (
@@ -34,7 +33,6 @@ from .errors import (
     NoPersonServer,
     PaymentRequired,
     RequestRefused,
-    ScopeReduced,
     SignatureRefused,
     UnsupportedRequirement,
     signature_refusal,
@@ -42,6 +40,8 @@ from .errors import (
 from .escort import Reply
 from .messages import Original, Outgoing
 from .origins import resource_of
+from .profiles import Profile
+from .redeeming import Ask, Redeemer, covers
 from .sessions import keep_session
 from .signing import signature_fields
 from .standing import Options, Standing
@@ -73,18 +73,21 @@ Task = Callable[[Connections], Awaitable[None]]
 class Call:
     """One request of the agent's user. Raises `NoResourceIdentifier` if no resource can be meant."""
 
-    def __init__(self, standing: Standing, options: Options, request: Original) -> None:
+    def __init__(self, standing: Standing, options: Options, request: Original, ask: Ask | None = None) -> None:
+        self._ask = ask or Ask()
+        options = options.explained(self._ask.justification)
         self.resource = resource_of(request.url, standing.loopback, options.origins)
         standing.exchange.choose(host_of(self.resource))
         self._standing = standing
         self._options = options
         self._request = request
-        self._place = standing.place(self.resource)
+        self._place = standing.place(self.resource, self._ask.account)
+        self._redeemer = Redeemer(standing, options, self._place)
         self._escort = standing.escort(self.resource, options)
         self._presenting: Held | None = None
         self._prepared = False
         self._session: Session | None = None
-        self._tasks: list[Task] = []
+        self._tasks: list[Task] = [self._authorize] if self._ask.scope else []
         self._components: tuple[str, ...] = ()
         self._location: str | None = None
         self._delay = 0
@@ -393,7 +396,7 @@ class Call:
             token = read_token(requirement.text("resource-token"), {RESOURCE_TYP}, loopback=self._standing.loopback)
         except (HeaderError, TokenRejected):
             return False
-        return isinstance(token, ResourceToken) and _covers(held, token.scope, token.account)
+        return isinstance(token, ResourceToken) and covers(held, token.scope, token.account)
 
     def _held_off(self, answer: Answer) -> None:
         """429 and 503 while polling (draft-11 §11.8.4)."""
@@ -421,12 +424,15 @@ class Call:
             await (self._fetch_agent if held.level == "agent" else self._fetch_person)(connections)
         self._prepared = True
 
+    async def _profile(self, connections: Connections) -> Profile:
+        profiles, now = self._standing.profiles, self._standing.clock()
+        known = profiles.get(self.resource, now)
+        return known if known is not None else await profiles.read(self.resource, connections.discovery, now)
+
     async def _begin(self, connections: Connections) -> None:
         """The resource's metadata, then the token that its mode wants first (draft-11 §11.2.4, §12.1.1)."""
-        standing, now = self._standing, self._standing.clock()
-        profile = standing.profiles.get(self.resource, now)
-        if profile is None:
-            profile = await standing.profiles.read(self.resource, connections.discovery, now)
+        standing = self._standing
+        profile = await self._profile(connections)
         self._presenting = self._at_hand()
         if self._presenting is None:
             agent = standing.profiles.wants_agent(self.resource, self._request.path)
@@ -454,36 +460,18 @@ class Call:
         await connections.outbound.sleep(self._delay + self._slower)
 
     async def _redeem(self, raw: str, connections: Connections) -> None:
-        """A resource token verified, taken to the person server, and the auth token had for it (§6.7.3, §7.2)."""
-        standing, held = self._standing, self._held
-        token = read_resource_token(
-            raw,
-            resource=self.resource,
-            held=held,
-            person_server=standing.person_server,
-            now=standing.clocks.at(self.resource),
-            loopback=standing.loopback,
-        )
-        met = ("auth-token", token.scope, token.account)
-        if met in self._done:
-            raise self._not_enough(token.scope, held)
-        await verify_challenge(token, connections.discovery)
-        current = standing.wallet.grant(self._place, standing.clock())
-        if current is not None and current is not held and _covers(current, token.scope, token.account):
-            self._presenting = current  # another call got it in the meantime
-        else:
-            try:
-                self._presenting = await standing.auth_token(self._place, token, held, connections, self._options)
-            except RequestRefused as error:
-                await self._start_again(error, held, connections)
-                return
-        self._redeemed = self._presenting
-        self._done.add(met)
+        held = self._held
+        try:
+            self._redeemed = self._presenting = await self._redeemer.redeem(raw, held, connections)
+        except RequestRefused as error:
+            await self._start_again(error, held, connections)
 
-    def _not_enough(self, asked: frozenset[str], held: Held) -> ScopeReduced | ChallengeLoop:
-        if not asked <= held.granted:
-            return ScopeReduced(asked, held.granted)
-        return ChallengeLoop(f"{self.resource} asks again for the auth token it was just presented; the call ended")
+    async def _authorize(self, connections: Connections) -> None:
+        """What this call asks for by itself, had before the call is made, where the resource says how (§6.6)."""
+        held = self._standing.wallet.grant(self._place, self._standing.clock())
+        if held is None or not covers(held, self._ask.scopes, self._ask.account):
+            await self._profile(connections)
+            await self._redeemer.authorize(self._ask.scopes, connections)
 
     async def _start_again(self, error: RequestRefused, held: Held, connections: Connections) -> None:
         """From the top of the chain, once: what lapsed on the way is renewed and the resource asked anew (§11.9.3)."""
@@ -493,7 +481,3 @@ class Call:
         if error.code.endswith("_presented_token") or error.code == "expired":
             self._standing.wallet.drop(self._place, held)
         await self._fetch_person(connections)
-
-
-def _covers(held: Held, scope: frozenset[str], account: str | None) -> bool:
-    return scope <= held.granted and getattr(held.token, "account", None) == account

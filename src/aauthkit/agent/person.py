@@ -104,10 +104,14 @@ Shown = Callable[[Errand], Awaitable[None] | None]
 
 
 class Callback:
-    """Hands the errand to a function of the application, plain or async. A plain one must not block."""
+    """Hands the errand to a function of the application, plain or async. A plain one must not block.
 
-    def __init__(self, function: Shown) -> None:
+    `callback`: where the person's browser goes afterwards; the agent's provider must name it (draft-11 §7.3, §11.2.1).
+    """
+
+    def __init__(self, function: Shown, *, callback: str | None = None) -> None:
         self._function = function
+        self.callback = callback
 
     async def show(self, url_with_code: str, url: str, code: str, requirement: str, who: str) -> None:
         """Call the function."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..protocol.identifiers import LoopbackProfile
@@ -42,6 +42,12 @@ class Options:
     answers: Answers | None = field(default=None, repr=False)
     origins: frozenset[str] | None = None
 
+    def explained(self, justification: str | None) -> Options:
+        """The same, with another reason for the person to read; `None` leaves it."""
+        if justification is None:
+            return self
+        return replace(self, statement=replace(self.statement, justification=justification))
+
     @property
     def capabilities(self) -> tuple[str, ...]:
         """What this agent can do when a server asks (draft-11 §11.7)."""
@@ -68,9 +74,9 @@ class Standing:
     flights: Flights = field(default_factory=Flights)
     shown: Shown = field(default_factory=Shown)
 
-    def place(self, resource: str) -> Place:
-        """Where this agent's tokens for `resource` are."""
-        return Place(self.identity.key.kid, self.person_server or "", None, resource)
+    def place(self, resource: str, account: str | None = None) -> Place:
+        """Where this agent's tokens for `resource` are, or for one account there."""
+        return Place(self.identity.key.kid, self.person_server or "", None, resource, account)
 
     def escort(self, by: str, options: Options) -> Escort:
         """Who looks after the person while a request at `by` is pending."""

@@ -21,6 +21,7 @@ from .deferral import LONGEST
 from .errors import BodyTooLarge, PendingRefused, Unsignable
 from .flow import Call
 from .messages import Original, Outgoing
+from .redeeming import Ask
 from .standing import Options, Standing
 
 MAX_CHALLENGE: Final = LONGEST
@@ -37,6 +38,14 @@ def _original(request: httpx2.Request, body: bytes) -> Original:
         raise Unsignable("the Host field names another host than the URL; nothing was sent (draft-11 §11.3.3.1)")
     target = request.extensions.get("target", url.raw_path)
     return Original(request.method, url.scheme, authority, target.decode("ascii"), headers, body)
+
+
+def _asked(request: httpx2.Request) -> Ask | None:
+    """What a request asks for by itself. Raises `TypeError` where that is no `Ask`."""
+    ask = request.extensions.get("aauth")
+    if ask is not None and not isinstance(ask, Ask):
+        raise TypeError(f'extensions["aauth"] is an Ask, not a {type(ask).__name__}')
+    return ask
 
 
 def _copy(outgoing: Outgoing, request: httpx2.Request) -> httpx2.Request:
@@ -109,7 +118,7 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
-        call = Call(self._standing, self._options, _original(request, await self._body(request)))
+        call = Call(self._standing, self._options, _original(request, await self._body(request)), _asked(request))
         while True:
             if not call.ready():
                 await call.prepare(self._standing.exchange.enter(self))
@@ -180,7 +189,7 @@ class SyncTransport(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
-        call = Call(self._standing, self._options, _original(request, self._body(request)))
+        call = Call(self._standing, self._options, _original(request, self._body(request)), _asked(request))
         while True:
             if not call.ready():
                 wait_for(self._prepare, call)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..agent import Agent, AgentHome, Browser, PersonChannel, Terminal
+from ..agent import Agent, AgentHome, Browser, PersonChannel, Terminal, TerminalAnswers
 from ..agent.person import default_channel
 from ..egress import Egress
 from ..inspection import plain
@@ -40,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         dest="level",
         choices=("key", "agent"),
         help="by hand: sign with a bare key, or present the agent token, and show whatever comes back",
+    )
+    parser.add_argument(
+        "--describe", action="store_true", help="call nothing; say what the resource offers and what the agent lacks"
     )
     parser.add_argument("--why", metavar="TEXT", help="shown to the person as the agent's own words")
     parser.add_argument("--ask", action="store_true", help="have the person asked even where they agreed before")
@@ -144,7 +147,13 @@ async def _call(
     options: argparse.Namespace, request: _Request, found: Installation | None, narrator: Narrator | None
 ) -> int:
     agent = Agent.load(_agent_name(options), home=folder(options), egress=egress_for(found) if found else None)
+    if options.describe:
+        from .describing import describe
+
+        return await describe(agent, options.url, as_json=options.json)
     settings: dict[str, Any] = {"timeout": TIMEOUT, "person": _channel(options)}
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        settings["answer"] = TerminalAnswers()
     if narrator is not None:
         settings |= {"watch": narrator.watch, "person": Beside(narrator, settings["person"])}
     if options.ask:

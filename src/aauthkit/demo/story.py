@@ -224,12 +224,12 @@ def _sum_up(stage: Stage, headless: bool) -> None:
         (shown.get("agent", 0), "agent", "agents"),
         (shown.get("step", 0), "step", "steps"),
         (shown.get("decision", 0), "decision", "decisions"),
-        (shown.get("run", 0), "run of the supply chain", "runs of the supply chain"),
+        (shown.get("run", 0), "run", "runs"),
         (shown.get("hop", 0), "hop", "hops"),
         (shown.get("refusal", 0), "refusal", "refusals"),
     )
     told = [f"{number} {one if number == 1 else many}" for number, one, many in counted if number]
     if stage.granted is not None:
-        told.insert(-1, f"{stage.granted} of {ASKED} things granted")
+        told.insert(-1, f"{stage.granted} of {ASKED} granted")
     seconds = time.monotonic() - stage.begun
-    narrator.line(narrator.styled("good", f"shown: {', '.join(told)}; all as expected in {seconds:.0f} s"))
+    narrator.line(narrator.styled("good", f"all as expected, {seconds:.0f} s: {', '.join(told)}"))

@@ -223,7 +223,7 @@ class ScriptedPerson:
         what = (
             f"{sum(name == 'scope' for name, _ in chosen)} of {len(asked)} things"
             if asked
-            else "the agent's acting as them at this shop"
+            else "the agent's acting as them there"
         )
         did = "denies it" if denied else f"approves {what}"
         self._script.told(f"{self._script.called} reads who asks for what, and {did}")

@@ -1,8 +1,8 @@
 """Tokens out: what earlier decisions allow is minted and put on record in one transaction, then answered.
 
 draft-11 §7.1.2, §9.4.1 (what a token says and how long), §7.1 Retention, §11.12.4 Records (what is kept of it), §14.1
-(the directed `sub`). Every way to a new token leads through `Issuing.settle`: first request, poll, and repeat. An answer
-that may have been lost is given once more by `Issuing.repeat`.
+(the directed `sub`). Every way to a new token leads through `Issuing.settle`: first request, poll, and repeat. Where an
+answer may have been lost, `Issuing.repeat` gives it once more.
 """
 
 from __future__ import annotations

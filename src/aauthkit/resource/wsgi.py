@@ -144,7 +144,7 @@ class AAuthWsgi:
             raise challenge
         assert challenge.verified is not None
         verify_digest(challenge.verified.digest(), body)
-        place = {name: environ[name] for name in _PLACE if name in environ}
+        place: dict[str, Any] = {name: environ[name] for name in _PLACE if name in environ}
         call = HeldCall(request.method, request.target, request.headers, body, place)
 
         async def hold() -> Answer:

@@ -18,14 +18,14 @@ class Deliveries:
         self._db = database
 
     async def put(self, tx: Transaction, recipient: str, dwk: str, jti: str, exp: int, now: int) -> None:
-        """Have this one delivered; one that was recorded at its recipient stays so."""
+        """Have this one delivered; one that was recorded stays so, and one that waits keeps its place."""
         await tx.execute(
             """INSERT INTO revocation_outbox (server, recipient, dwk, jti, exp, state, attempts, due, queued, changed,
                                               reason)
                VALUES (:server, :recipient, :dwk, :jti, :exp, 'waiting', 0, :now, :now, :now, '')
                ON CONFLICT (server, recipient, jti) DO UPDATE
                SET state = 'waiting', attempts = 0, due = excluded.due, changed = excluded.changed
-               WHERE revocation_outbox.state IN ('revocation_unsupported', 'revocation_unavailable')""",
+               WHERE revocation_outbox.state = 'revocation_unsupported'""",
             server=self.server,
             recipient=recipient,
             dwk=dwk,
@@ -81,10 +81,11 @@ class Deliveries:
             reason=reason,
         )
 
-    async def lapse(self, now: int) -> None:
-        """Drop those whose token has expired: there is nothing left to revoke."""
-        sql = "DELETE FROM revocation_outbox WHERE server = :server AND exp <= :now"
-        await self._db.execute(sql, server=self.server, now=now)
+    async def lapse(self, now: int) -> list[Delivery]:
+        """Drop those whose token has expired, since nothing is left to revoke; the ones that never arrived."""
+        sql = "DELETE FROM revocation_outbox WHERE server = :server AND exp <= :now RETURNING *"
+        gone = [_delivery(row) for row in await self._db.fetch_all(sql, server=self.server, now=now)]
+        return [delivery for delivery in gone if delivery.state == "waiting"]
 
     async def next_due(self, now: int) -> int | None:
         """When the next one is due, `None` where none waits."""

@@ -69,7 +69,7 @@ class RevocationOutbox:
     async def put(self, tx: Transaction, recipient: str, dwk: str, jti: str, exp: int) -> None:
         """Have the token `jti`, which ends at `exp`, revoked at `recipient`, once `tx` is committed.
 
-        One that is there already is left as it is, but for one that failed, which is tried again.
+        One that is there already is left as it is, but for one that its recipient would not take: it is sent again.
         """
         await self._deliveries.put(tx, recipient, dwk, jti, exp, int(self._clock()))
         await tx.notify(self._channel)
@@ -103,7 +103,9 @@ class RevocationOutbox:
                 if not complained:
                     log.error("revocations wait for the database: %s", error)
                 complained = True
-                await asyncio.sleep(PAUSE)
+            except Exception:
+                log.exception("delivering revocations failed, and begins anew")
+            await asyncio.sleep(PAUSE)
 
     async def _deliver_and_hear(self, subscription: Subscription) -> None:
         """Keep up to `AT_ONCE` deliveries under way, so that a slow recipient holds up nobody else."""
@@ -111,7 +113,7 @@ class RevocationOutbox:
         try:
             while True:
                 now = int(self._clock())
-                await self._deliveries.lapse(now)
+                await self._lapse(now)
                 running |= {self._begin(each) for each in await self._claim(now, AT_ONCE - len(running))}
                 following = await self._deliveries.next_due(now) if len(running) < AT_ONCE else None
                 wait = LOOK_AGAIN if following is None else min(max(following - now, 0.0), LOOK_AGAIN)
@@ -132,6 +134,10 @@ class RevocationOutbox:
             if running:
                 await asyncio.wait(running)
 
+    async def _lapse(self, now: int) -> None:
+        for delivery in await self._deliveries.lapse(now):
+            log.warning("%s was never told of a revocation: its token has expired", delivery.recipient)
+
     def _begin(self, delivery: Delivery) -> asyncio.Task[Outcome]:
         return asyncio.create_task(self._deliver_one(delivery), name="aauthkit-revocation")
 
@@ -142,7 +148,7 @@ class RevocationOutbox:
         """Deliver everything that is due now, each once, and tell what became of it."""
         outcomes: list[Outcome] = []
         now = int(self._clock())
-        await self._deliveries.lapse(now)
+        await self._lapse(now)
         while claimed := await self._claim(now, AT_ONCE):
             outcomes += await asyncio.gather(*(self._deliver_one(each) for each in claimed))
         return outcomes
@@ -154,7 +160,8 @@ class RevocationOutbox:
         if outcome.status == "revocation_unavailable":
             wait = max(pause_after(delivery.attempts, self._jitter()), outcome.retry_after or 0)
             await self._deliveries.postpone(delivery, now, now + wait, outcome.reason)
-            log.warning("%s could not be told of a revocation: %s", delivery.recipient, outcome.reason)
+            level = logging.WARNING if delivery.attempts == 1 else logging.INFO
+            log.log(level, "%s could not be told of a revocation, and will be: %s", delivery.recipient, outcome.reason)
         else:
             await self._deliveries.settle(delivery, outcome.status, now, outcome.reason)
             log.info("revocation at %s: %s", delivery.recipient, outcome.status)

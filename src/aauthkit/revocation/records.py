@@ -42,8 +42,8 @@ MIGRATIONS: Final = (
 )
 
 Reader = Database | Transaction
-DeliveryState = Literal["waiting", "recorded", "revocation_unsupported", "revocation_unavailable"]
-"""To be delivered; done; the recipient takes none; the token expired before the recipient could be told."""
+DeliveryState = Literal["waiting", "recorded", "revocation_unsupported"]
+"""To be delivered, as long as its token lives; done; the recipient takes none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,9 +192,13 @@ class RevokedTokens:
             if not heard or "" in heard:
                 await self._load(database)
                 continue
-            for payload in heard:
-                iss, jti, exp = json.loads(payload)
-                self._remember(iss, jti, exp)
+            try:
+                for payload in heard:
+                    iss, jti, exp = json.loads(payload)
+                    if exp + self._window > self._clock():
+                        self._remember(iss, jti, exp)
+            except (ValueError, TypeError):  # somebody else's news: what is on record is what counts
+                await self._load(database)
 
     async def _load(self, database: Database) -> None:
         ended = int(self._clock()) - self._window

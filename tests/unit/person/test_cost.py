@@ -63,9 +63,19 @@ async def test_every_statement_finds_its_rows_by_an_index(plain: Database) -> No
     assert (await agent.poll(answer)).status == 200
     repeat = await agent.ask_auth_token(agent.challenged(token, "orders.read"), token)
     assert "auth_token" in body(repeat)
+    waiting = await agent.ask_auth_token(
+        agent.challenged(token, "orders.cancel"), token, capabilities=["interaction", "clarification"]
+    )
+    await browser.open_next()
+    await browser.ask("Why?")
+    less = {"resource_token": agent.challenged(token, "orders.read"), "presented_token": token}
+    assert (await agent.say(waiting, "updated_request", **less)).status == 202
+    await world.revoke(agent.challenged(token), world.resource, "aauth-resource.json")
     await browser.get("/allowed")
     await browser.submit("/allowed/")
+    await world.revoke(agent.token)
     await browser.get("/")
+    await world.close()
 
     ours = [sql for sql in heard if re.search(r"\bperson_|\bpending\b", sql)]
     assert len(ours) > 20

@@ -7,7 +7,7 @@ import pytest
 
 from aauthkit.person import consents, records
 from aauthkit.person.consent import Revised, Standing
-from aauthkit.person.records import Issued, Place
+from aauthkit.person.records import Brought, Issued, Place
 from aauthkit.store import Database
 
 pytestmark = pytest.mark.anyio
@@ -163,3 +163,67 @@ async def test_a_database_holds_the_people_of_one_server(tables: Database) -> No
     async with tables.transaction() as tx:
         assert await records.claim_database(tx, "https://one.example") == "https://one.example"
         assert await records.claim_database(tx, "https://two.example") == "https://one.example"
+
+
+async def test_an_answered_resource_token_is_remembered_until_it_cannot_come_again(tables: Database) -> None:
+    iss = "https://orders.example"
+    async with tables.transaction() as tx:
+        assert await records.find_brought(tx, iss, "rt") is None
+        await records.note_answered(tx, iss, "rt", NOW, issued="t1")
+        assert await records.find_brought(tx, iss, "rt") == Brought(None, "t1", prompted=False)
+        # Asked about anew, its answer is the one that is to come.
+        await records.note_waiting(tx, iss, "rt", NOW, pending="p1", prompted=True)
+        assert await records.find_brought(tx, iss, "rt") == Brought("p1", None, prompted=True)
+        await records.note_waiting(tx, iss, "rt", NOW, pending="p1", prompted=False)
+        await records.note_waiting(tx, iss, "other", NOW, pending="p1", prompted=False)
+        await records.answer_waiting(tx, "p1", "t2")
+        assert await records.find_brought(tx, iss, "rt") == Brought("p1", "t2", prompted=True)
+        assert await records.find_brought(tx, iss, "other") == Brought("p1", "t2", prompted=False)
+        assert await records.find_brought(tx, "https://elsewhere.example", "rt") is None
+        await records.note_answered(tx, iss, "rt", NOW, issued="t3")
+        assert await records.find_brought(tx, iss, "rt") == Brought("p1", "t3", prompted=False)
+        await records.forget(tx, NOW + records.BROUGHT_KEPT)
+        assert await records.find_brought(tx, iss, "rt") is not None
+        await records.forget(tx, NOW + records.BROUGHT_KEPT + 1)
+        assert await records.find_brought(tx, iss, "rt") is None
+
+
+async def test_decisions_are_kept_as_evidence_and_then_forgotten(tables: Database) -> None:
+    """What stands is kept for good; what is over, by itself or by the person, for a year (or as long as told)."""
+    async with tables.transaction() as tx:
+        for name, memory in (("kept", "kept"), ("once", "once"), ("today", "today"), ("refused", "kept")):
+            over = NOW if name == "refused" else None
+            await consents.note_decision(tx, PLACE, decision(name, memory), by="browser", shown={}, over=over)
+
+        async def left(now: int, kept: int = consents.KEPT) -> set[str]:
+            await consents.forget(tx, now, kept)
+            return {row["id"] for row in await tx.fetch_all("SELECT id FROM person_decisions")}
+
+        everything = {"kept", "once", "today", "refused"}
+        assert await left(NOW + consents.LONGEST) == everything
+        assert len(await consents.standing(tx, PLACE)) == 3
+        run_out = NOW + consents.LONGEST + 1
+        assert await left(run_out) == everything
+        assert [one.id for one in await consents.standing(tx, PLACE)] == ["kept"]  # the rest has run out by itself
+        assert await left(NOW + consents.KEPT) == everything
+        assert await left(NOW + consents.KEPT + 1) == {"kept", "once", "today"}
+        assert await left(run_out + consents.KEPT + 1) == {"kept"}
+        await consents.take_back(tx, "ada", "kept", run_out)
+        assert await left(run_out + 60, kept=60) == {"kept"}
+        assert await left(run_out + 61, kept=60) == set()
+
+
+async def test_the_tables_of_before_are_brought_up_to_date(database: Database) -> None:
+    """A database of the first version keeps what is in it."""
+    await database.migrate(records.MIGRATIONS[:1])
+    async with database.transaction() as tx:
+        await consents.note_decision(tx, PLACE, decision("one"), by="browser", shown={}, over=None)
+        await tx.execute(
+            """INSERT INTO person_issued (jti, typ, person, agent_iss, agent_sub, jkt, aud, sub, scope, account, issued,
+                                          exp, decisions, agent_jti)
+               VALUES ('t', 'aa-auth+jwt', 'ada', 'i', 's', 'k', 'a', 'p', '', '', 1, 2, 'one', 'at')"""
+        )
+    await database.migrate(records.MIGRATIONS)
+    issued = await records.find_issued(database, "t")
+    assert issued is not None and issued.revoked is None and issued.decisions == ("one",)
+    assert [one.id for one in await consents.standing(database, PLACE)] == ["one"]

@@ -1,4 +1,4 @@
-"""The bodies of the two token endpoints (draft-11 §7.1, §7.2.1)."""
+"""The bodies of the two token endpoints and of a pending URL (draft-11 §7.1, §7.2.1, §7.5.2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aauthkit.person.requests import read_auth_token_request, read_person_token_request
+from aauthkit.person.requests import (
+    ClarificationResponse,
+    UpdatedRequest,
+    read_action,
+    read_auth_token_request,
+    read_person_token_request,
+)
 from aauthkit.protocol.identifiers import NO_LOOPBACK
 from aauthkit.protocol.problems import Problem
 
@@ -126,6 +132,7 @@ _VALUES = st.recursive(
 _NAMES = st.sampled_from(
     ["resource", "capabilities", "prompt", "justification", "platform", "device", "login_hint", "resource_token"]
 )
+_SAID = st.sampled_from(["action", "clarification_response", "resource_token", "presented_token", "justification"])
 
 
 @given(st.dictionaries(_NAMES, _VALUES))
@@ -136,3 +143,40 @@ def test_no_body_is_more_than_a_refusal(body: dict[str, Any]) -> None:
             read()
         except Problem as refusal:
             assert refusal.code == "invalid_request"
+
+
+@pytest.mark.parametrize(("values", "answers"), [([], False), (["interaction"], False), (["clarification"], True)])
+def test_only_who_says_so_answers_questions(values: list[str], answers: bool) -> None:
+    """§7.5, §11.7."""
+    assert read_auth_token_request({**TOKENS, "capabilities": values}).declared.answers_questions is answers
+
+
+def test_what_an_agent_says_to_a_question_is_one_of_two_things() -> None:
+    """F38, §7.5.2."""
+    assert read_action({"action": "clarification_response", "clarification_response": "x", "more": 1}) == (
+        ClarificationResponse("x")
+    )
+    given = {"action": "updated_request", **TOKENS}
+    assert read_action(given) == UpdatedRequest("r", "p")
+    assert read_action({**given, "justification": "less"}) == UpdatedRequest("r", "p", "less")
+    unknown: list[Any] = [None, 1, "", "cancel", ["clarification_response"], {}]
+    for action in unknown:
+        with pytest.raises(Problem) as caught:
+            read_action({"action": action, "clarification_response": "x", **TOKENS})
+        assert caught.value.code == "invalid_request"
+
+
+@given(st.dictionaries(_SAID, _VALUES | st.sampled_from(["clarification_response", "updated_request"])))
+def test_nothing_an_agent_says_is_more_than_a_refusal(body: dict[str, Any]) -> None:
+    """F91."""
+    try:
+        read_action(body)
+    except Problem as refusal:
+        assert refusal.code == "invalid_request"
+
+
+def test_what_is_read_shows_no_token_and_no_words() -> None:
+    """F87."""
+    said = read_action({"action": "clarification_response", "clarification_response": "a secret"})
+    other = read_action({"action": "updated_request", "resource_token": "a secret", "presented_token": "a secret"})
+    assert "secret" not in repr(said) + repr(other)

@@ -1,0 +1,122 @@
+"""From a resource token, or a scope that is wanted, to an auth token (draft-11 §6.6, §6.7.3, §7.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..egress import EgressError
+from ..outbound import OutboundError, Pending
+from ..protocol.jose import JoseError, parse_json
+from ..protocol.tokens import ResourceToken
+from .caches import Held, Place
+from .checks import read_resource_token, verify_challenge
+from .connections import Connections
+from .errors import ChallengeLoop, ChallengeRefused, PendingRefused, ScopeReduced, Unreachable, refusal
+from .sessions import keep_session
+from .standing import Options, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one call asks for by itself: `client.get(url, extensions={"aauth": Ask(scope="orders.read")})`.
+
+    - `scope`: had before the call is made, where the resource says how (its `authorization_endpoint`, draft-11 §6.6).
+    - `account`: at the resource, in its own words (§11.11); tokens of different accounts are kept apart.
+    - `justification`: why, in Markdown, for the person who decides on this call.
+    """
+
+    scope: str | None = None
+    account: str | None = None
+    justification: str | None = None
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scope as a set."""
+        return frozenset((self.scope or "").split())
+
+
+def covers(held: Held, scope: frozenset[str], account: str | None) -> bool:
+    """Whether an auth token is for this account and opens all of this scope."""
+    return scope <= held.granted and getattr(held.token, "account", None) == account
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemer:
+    """One call's way to auth tokens of `place`."""
+
+    standing: Standing = field(repr=False)
+    options: Options = field(repr=False)
+    place: Place
+    met: set[object] = field(default_factory=set, repr=False)
+
+    async def redeem(self, raw: str, held: Held, connections: Connections) -> Held:
+        """A resource token verified, taken to the person server, and the auth token had for it (§6.7.3, §7.2).
+
+        `held` was presented to the resource. The same requirement, scope and account a second time ends the call.
+        """
+        standing, resource = self.standing, self.place.resource
+        token = read_resource_token(
+            raw,
+            resource=resource,
+            held=held,
+            person_server=standing.person_server,
+            now=standing.clocks.at(resource),
+            loopback=standing.loopback,
+        )
+        if self.place.account is not None and token.account != self.place.account:
+            raise ChallengeRefused(f"{resource} asks for another account than the one this call is for")
+        met = ("auth-token", token.scope, token.account)
+        if met in self.met:
+            raise _not_enough(token, held)
+        await verify_challenge(token, connections.discovery)
+        current = standing.wallet.grant(self.place, standing.clock())
+        if current is None or current is held or not covers(current, token.scope, token.account):
+            current = await standing.auth_token(self.place, token, held, connections, self.options)
+        self.met.add(met)
+        return current
+
+    async def authorize(self, scope: frozenset[str], connections: Connections) -> Held | None:
+        """The scope asked for at the resource's authorization endpoint, with a person token (draft-11 §6.6).
+
+        `None`: the resource has none, or manages access itself; a session token that it gives is kept.
+        """
+        standing, resource = self.standing, self.place.resource
+        endpoint = standing.profiles.authorization_endpoint(resource)
+        if endpoint is None or standing.person_server is None or not scope:
+            return None
+        held = await standing.person_token(self.place, connections, self.options)
+        body: dict[str, Any] = {"scope": " ".join(sorted(scope))}
+        if self.place.account is not None:
+            body["account"] = self.place.account
+        escort = standing.escort(resource, self.options)
+
+        async def meet(pending: Pending) -> None:
+            await escort.meet(
+                pending,
+                lambda method, location, content: connections.outbound.call(
+                    method, location, held.credential, json_body=content
+                ),
+            )
+
+        try:
+            answer = await connections.outbound.call("POST", endpoint, held.credential, json_body=body)
+            answer = await connections.outbound.follow(answer, endpoint, held.credential, on_pending=meet)
+        except EgressError as error:
+            raise Unreachable(f"{resource} could not be reached: {error.reason}; try again") from error
+        except OutboundError as error:
+            raise PendingRefused(f"{resource}: {error}") from error
+        if answer.status != 200:
+            raise refusal(resource, answer)
+        keep_session(standing.wallet, self.place, held, answer.headers)
+        try:
+            raw = parse_json(answer.body).get("resource_token")
+        except JoseError as error:
+            raise ChallengeRefused(f"the answer of {resource} is not a JSON document: {error}") from error
+        return await self.redeem(raw, held, connections) if isinstance(raw, str) else None
+
+
+def _not_enough(token: ResourceToken, held: Held) -> ScopeReduced | ChallengeLoop:
+    if not token.scope <= held.granted:
+        return ScopeReduced(token.scope, held.granted)
+    return ChallengeLoop(f"{token.iss} asks again for the auth token it was just presented; the call ended")
