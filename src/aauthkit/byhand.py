@@ -15,7 +15,9 @@ from .agent.home import AgentHome
 from .discovery import Discovery
 from .egress import Egress, Http, read_url
 from .enrollment import refresh
+from .keys import Keys
 from .outbound import Credential, Outbound, sign_outgoing
+from .protocol.identifiers import check_server_identifier
 from .protocol.jose import SigningKey
 from .protocol.messages import Answer, HeaderList, SignedRequest
 from .protocol.signature_key import hwk_header
@@ -45,6 +47,14 @@ def bare_credential() -> Credential:
     """A fresh key that stands for itself (`hwk`)."""
     key = SigningKey.generate(token_bytes)
     return Credential(key, hwk_header(key.public))
+
+
+def server_credential(issuer: str, role: str, keys: Keys, egress: Egress) -> Credential:
+    """A server's own, by the key that it publishes under `role`, its metadata document (`jwks_uri`, draft-11 §11.3.2).
+
+    Raises `InvalidIdentifier` for an issuer that no server can have.
+    """
+    return Credential.from_server(keys.current, check_server_identifier(issuer, egress.loopback), role)
 
 
 async def agent_token(

@@ -113,6 +113,10 @@ def run_app(app: App, listen: Listen, *, loopback: LoopbackProfile, watch_parent
             _follow_parent(server)
         try:
             server.run(sockets=[listening])
+        except OSError as error:  # two that were bound to one port at the same moment: the second cannot listen
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise RunningError(f"could not listen on {listen.host}:{listen.port}: {error.strerror}") from error
         except SystemExit as error:  # how uvicorn says that the application did not start
             raise RunningError(f"the server did not start: {watched.failure or 'its log says why'}") from error
 

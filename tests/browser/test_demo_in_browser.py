@@ -11,9 +11,9 @@ import anyio.to_thread
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.plugins.commands import DEMONSTRATED, Commands, Ran, Running, all_gone
+from tests.plugins.commands import Commands, Ran, Running, all_gone
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]  # as long as a person takes
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
@@ -98,7 +98,7 @@ class Visit:
 
 async def visit(browser: Browser, commands: Commands, viewport: dict[str, int]) -> Visit:
     if not (commands.root / "demo").exists():
-        commands.settle(commands.root / "demo", *DEMONSTRATED)
+        commands.settle_demo()
     demo = commands.start("demo", "--folder", "demo", "--show", "terminal")
     context = await browser.new_context(viewport=viewport)  # type: ignore[arg-type]
     return Visit(demo, await context.new_page(), commands.root)

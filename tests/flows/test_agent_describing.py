@@ -35,7 +35,7 @@ async def test_a_resource_is_described_in_its_words_with_what_is_lacking(parties
     found = await agent.describe(f"{ORDERS}?x=1")
     assert (found.resource, found.name, found.access_mode) == ("https://api.example", "Orders", "auth-token")
     assert found.lacks == ("agent token", "person token", "auth token")
-    assert [(one.scope, one.words, one.held) for one in found.scopes][0] == ("orders.read", "Read\x1b orders", False)
+    assert next((one.scope, one.words, one.held) for one in found.scopes) == ("orders.read", "Read\x1b orders", False)
     assert parties.provider.refreshes == 0 and parties.resource.seen == []
     assert "\x1b" not in "".join(lines(found))
     async with agent.client() as http:

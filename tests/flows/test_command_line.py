@@ -24,6 +24,8 @@ from aauthkit.protocol.tokens import AGENT_TYP, AgentToken
 from tests.plugins.commands import Commands, Running, all_gone, play, processes_of
 from tests.plugins.signing import Issuer
 
+pytestmark = pytest.mark.timeout(300)
+
 PASSWORD = "correct horse, battery staple"
 READS = Script("alice", PASSWORD, approves=frozenset({"orders.read"}), memory="kept")
 PLACES = Script("bob", PASSWORD, approves=frozenset({"orders.read", "orders.place"}))

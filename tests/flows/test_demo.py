@@ -21,6 +21,8 @@ from aauthkit.demo.refusals import ATTEMPTS, BESIDES
 from aauthkit.installation import Installation
 from tests.plugins.commands import PATIENCE, Commands, Ran, all_gone, files_below, ports_of
 
+pytestmark = pytest.mark.timeout(400)  # the first test that needs the two runs waits for both
+
 TIMES = 2
 STORY = [
     "Starting an agent provider, a person server and a shop's API, three processes",
@@ -105,6 +107,38 @@ def test_the_whole_story_is_told_in_order_each_time(runs: Runs, run: int) -> Non
         assert found >= 0, f"{said!r} is not told after {unfolded[max(0, position - 200) : position]!r}"
         position = found
     assert re.fullmatch(LAST, ran.out.splitlines()[-1])
+
+
+CHAIN = [
+    "8. A supply chain begins: a page, two agents and a tool, four more processes",
+    "pat opens the page, and runs the example",
+    "… buying-desk",
+    "and approves 1 of 1 things",
+    "· Supply-chain agent was asked on behalf of a person",
+    "· Market-analysis agent was asked by aauth:supply-chain@provider.localhost",
+    "· Pricing tool has 5 offers for laptop",
+    "as it follows from the data set",
+    "✓ Supply-chain agent was called by A2A, on behalf of the person",
+    "✓ Market-analysis agent was called by A2A, as itself, not yet on behalf of the person",
+    "✓ Pricing tool was called by MCP, as itself, not yet on behalf of the person",
+    "pat types another sentence",
+    "as it follows from the data set",
+    "✓ another browser looking at pat's run: 404",
+    "✓ a field that the form does not have: 400",
+    "✓ an unsigned message to the supply-chain agent: 401",
+    "✓ a message of an agent that acts for nobody: 401",
+]
+
+
+@pytest.mark.parametrize("run", range(TIMES))
+def test_the_supply_chain_is_told_after_it_and_counted_in_the_last_line(runs: Runs, run: int) -> None:
+    """F84: two sentences and their figures, each compared with the data set; three hops, two of them on one's own."""
+    ran = runs.runs[run]
+    position = ran.out.index("7. What must fail")
+    for said in CHAIN:
+        assert said in ran.out[position:], f"{said!r} is not told after {ran.out[max(0, position - 200) : position]!r}"
+        position = ran.out.index(said, position) + 1
+    assert re.search(r"5 agents, 4 steps, 4 decisions, 2 runs, 3 hops, .*16 refusals", ran.out.splitlines()[-1])
 
 
 def test_a_second_run_signs_the_same_person_in_and_enrols_a_new_agent(runs: Runs) -> None:

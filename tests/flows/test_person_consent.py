@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aauthkit.accounts import AccountError
-from aauthkit.person import consents
+from aauthkit.person import Terms, consents
 from tests.plugins.people import (
     CALLBACK,
     PROVIDER,
+    AgentParty,
     Browser,
     World,
     body,
@@ -17,7 +20,7 @@ from tests.plugins.people import (
     granted,
     requirement,
 )
-from tests.plugins.signing import new_key
+from tests.plugins.signing import Issuer, new_key
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +73,87 @@ async def test_what_was_allowed_is_not_asked_again_until_it_is_taken_back(world:
     answer = await agent.ask_auth_token(agent.challenged(token), token)
     assert error_of(answer) == (400, "revoked_presented_token")
     assert (await agent.ask_person_token()).status == 202
+
+
+async def test_consent_is_for_one_agent_place_account_and_scope(world: World) -> None:
+    """F81, §6.7.1, §11.11: each of them another, and the person is asked."""
+    agent, browser, token = await world.introduced()
+    waiting = await agent.ask_auth_token(agent.challenged(token, account="work"), token)
+    page = await browser.open_next()
+    assert "For the account work" in page.text
+    await browser.decide("approved", "orders.read", memory="kept")
+    assert (await agent.poll(waiting)).status == 200
+
+    async def asked(party: AgentParty, presented: str, **claims: Any) -> int:
+        return (await party.ask_auth_token(party.challenged(presented, **claims), presented)).status
+
+    assert await asked(agent, token, account="work") == 200
+    for other in ({}, {"account": "home"}, {"account": "Work"}, {"account": "work", "scope": "orders.place"}):
+        assert await asked(agent, token, **other) == 202, other
+    buyer, _, buyers = await world.introduced(world.agent("buyer"), browser)
+    assert await asked(buyer, buyers, account="work") == 202
+    mail = Issuer("https://mail.example")
+    scopes = {"orders.read": "Read what was ordered by mail"}
+    world.network.publish(mail, "aauth-resource.json", scope_descriptions=scopes)
+    identity = await agent.ask_person_token(mail.iss)
+    for link in (await browser.get("/")).links:
+        if link.startswith("/decide/") and "act as you" in (await browser.get(link)).text:
+            await browser.decide("approved")
+            break
+    at_mail = body(await agent.poll(identity))["person_token"]
+    assert await asked(agent, at_mail, account="work", issuer=mail) == 202
+
+
+async def test_an_account_is_looked_up_and_taken_back_by_itself(world: World) -> None:
+    """F81, §11.11: the list names the account of each; taking one back leaves the other."""
+    agent, browser, token = await world.introduced()
+    for account in ("work", "home"):
+        world.clock.pass_(1)
+        waiting = await agent.ask_auth_token(agent.challenged(token, account=account), token)
+        assert f"account {account}" in (await browser.get("/")).text
+        await browser.open_next()
+        page = await browser.decide("approved", "orders.read", memory="kept")
+        assert f"(account {account})" in page.text
+        assert claims_of(body(await agent.poll(waiting))["auth_token"])["account"] == account
+    page = await browser.get("/allowed")
+    assert page.text.index("account home") < page.text.index("account work")
+    await browser.submit("/allowed/")  # the newest stands first
+    assert browser.page is not None and "account home" not in browser.page.text
+    assert (await agent.ask_auth_token(agent.challenged(token, account="work"), token)).status == 200
+    assert (await agent.ask_auth_token(agent.challenged(token, account="home"), token)).status == 202
+
+
+async def test_what_was_taken_back_twice_was_taken_back(world: World) -> None:
+    """F81: a second press, or one on an old page, finds it done; the list is what it is."""
+    agent, browser, _ = await world.introduced()
+    page = await browser.get("/allowed")
+    for _ in range(2):
+        browser.page = page
+        after = await browser.submit("/allowed/")
+        assert after.status == 200 and not after.has_form("/allowed/")
+    assert (await agent.ask_person_token()).status == 202
+
+
+async def test_what_is_over_is_looked_up_no_more_and_goes_in_the_end(world: World) -> None:
+    """Evidence is kept as long as the server is told, then discarded, a little at a time as agents come."""
+    world.options["terms"] = Terms(decisions_kept=1000)
+    world.server = world.make_server(world.database)
+    await world.server.start()
+    agent, browser, _ = await world.introduced(memory="today")
+    world.clock.pass_(2 * 86400)
+
+    async def kept() -> int:
+        agent.renew()
+        await agent.ask_person_token(capabilities=None)
+        return len(await world.database.fetch_all("SELECT id FROM person_decisions"))
+
+    await browser.sign_in()
+    assert not (await browser.get("/allowed")).has_form("/allowed/")
+    assert await kept() == 1  # noted as over now
+    world.clock.pass_(1000)
+    assert await kept() == 1
+    world.clock.pass_(61)
+    assert await kept() == 0
 
 
 async def test_prompt_consent_asks_anyway_and_the_new_answer_counts(world: World) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.commands import DEMONSTRATED, Commands, Ran
+from tests.plugins.commands import Commands, Ran
 from tests.plugins.machine import PROJECT, not_run
+
+pytestmark = pytest.mark.timeout(400)  # downloads, where nothing is cached
 
 UV = (sys.executable, "-m", "uv", "--quiet")
 OFFLINE = re.compile(r"error sending request|failed to fetch|dns error|client error \(connect\)", re.IGNORECASE)
@@ -56,7 +58,7 @@ def run(commands: Commands, command: Path, *words: str) -> Ran:
 
 def test_with_its_extra_the_wheel_runs_the_demonstration(wheel: Path, commands: Commands, tmp_path: Path) -> None:
     command = installed(wheel, "[demo]", tmp_path / "environment")
-    commands.settle(commands.root / "demo", *DEMONSTRATED)
+    commands.settle_demo()
     told = run(commands, command, "demo", "--headless", "--folder", "demo")
     assert told.code == 0, told.err
     assert "all as expected" in told.out.splitlines()[-1]

@@ -16,28 +16,27 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aauthkit.demo.supply_chain.places import PORTS
-from aauthkit.demo.visitor import Script, ScriptedPerson
-from aauthkit.egress import Egress
 from aauthkit.installation import Installation
 from aauthkit.keys import write_private
 
+if TYPE_CHECKING:
+    from aauthkit.demo.visitor import Script
+
 MODULE = ("-m", "aauthkit")
-DEMONSTRATED = ("orders", *PORTS)
-"""The hosts of the demonstration's programs, beside its provider and person server."""
-PATIENCE = 60.0
+PATIENCE = 100.0
 """Seconds until a test gives up; none asserts how long anything took."""
 
 
 def _own_ports() -> Iterator[int]:
-    """Ports of this test process: those of another differ, so that what one lets go of is still there later."""
-    number = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
-    for port in range(21_000 + 400 * number, 21_400 + 400 * number):
+    """Ports of this test process, most likely: what it lets go of is still there later."""
+    first = 20_000 + 240 * (os.getpid() % 50)
+    for port in cycle(range(first, first + 240)):
         if not listening(port):
             yield port
 
@@ -191,6 +190,12 @@ class Commands:
         write_private(folder / "installation.json", json.dumps(document).encode())
         return Installation.load(folder).admitting(())
 
+    def settle_demo(self) -> None:
+        """The folder `demo`, with nothing in it but which ports its programs take."""
+        from aauthkit.demo.supply_chain.places import PORTS
+
+        self.settle(self.root / "demo", "orders", *PORTS)
+
     @contextlib.contextmanager
     def choosing_ports(self) -> Iterator[None]:
         """One process at a time chooses ports that are free, and holds them by the end of the block."""
@@ -209,7 +214,7 @@ class Commands:
     def demo(self, *words: str, python: tuple[str, ...] = MODULE) -> Running:
         """`aauthkit demo --headless` in the folder `demo`, which is new but for the ports it takes."""
         if not (self.root / "demo").exists():
-            self.settle(self.root / "demo", *DEMONSTRATED)
+            self.settle_demo()
         return self.start("demo", "--headless", "--folder", "demo", *words, python=python)
 
     def clean(self) -> None:
@@ -277,6 +282,9 @@ def files_below(folder: Path) -> set[str]:
 
 def play(egress_file: Path, running: Running, script: Script) -> list[str]:
     """The person's part while a command runs: come when it shows the way, decide, watch for more; what was decided."""
+    from aauthkit.demo.visitor import ScriptedPerson
+    from aauthkit.egress import Egress
+
     shown = running.wait_for(r"(http\S+/interaction/\S+\?code=([0-9A-Z-]+))")
 
     async def run() -> list[str]:

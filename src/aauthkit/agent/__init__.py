@@ -45,6 +45,7 @@ from .errors import (
 from .home import AgentHome, AgentRecord, home_folder
 from .person import Browser, Callback, Errand, PersonChannel, Terminal, qr_code
 from .redeeming import Ask
+from .waiting import Pending
 from .watching import Answered, Carried, Event, Obtained, Sent, Waiting, Watch
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "Offered",
     "OutsideOrigins",
     "PaymentRequired",
+    "Pending",
     "PendingGone",
     "PendingRefused",
     "PersonChannel",

@@ -13,7 +13,7 @@ from .. import enrollment
 from ..egress import Egress, EgressError
 from ..enrollment import Enrollment, EnrollmentError, EnrollmentRefused
 from ..outbound import OnPending, OutboundError, ignore_pending
-from ..protocol.identifiers import check_server_identifier, host_of, parse_agent_identifier
+from ..protocol.identifiers import check_server_identifier, fold_code, host_of, parse_agent_identifier
 from ..protocol.jose import SigningKey, b64url_encode
 from ..protocol.tokens import AgentToken
 from . import self_hosting
@@ -28,7 +28,10 @@ from .identity import Identity
 from .origins import resource_of
 from .person import PersonChannel
 from .person_server import Statement
+from .resuming import Resumer
 from .standing import SPOOL, Options, Standing
+from .waiting import Pending
+from .waits import Waits
 from .watching import Watch, unwatched
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class Agent:
     - `issue`: instead of `durable`, what gives agent tokens to an agent that is its own provider.
     - `egress`: what may be connected to and how; the environment says so by default (`AAUTHKIT_EGRESS`).
     - `person`: the way to the person; `None` for an agent that nobody watches.
+    - `pending_folder`: where it keeps what it waits for, with the key that is bound to it; `None`: in memory only.
     - `justification`, `platform`, `device`: what the agent says of itself where a person decides (draft-11 §7.2.1).
 
     It may be used from several threads and event loops. Making one opens and sends nothing.
@@ -63,6 +67,7 @@ class Agent:
         justification: str | None = None,
         platform: str | None = None,
         device: str | None = None,
+        pending_folder: Path | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -82,10 +87,25 @@ class Agent:
         exchange = _exchange(self.egress, clock, sleep, random_bytes, self.provider, self.person_server)
         self._clocks = exchange.clocks
         fresh_by = self._clocks.of(self.provider)
-        identity = Identity(key or SigningKey.generate(random_bytes), self._refresh, flights, fresh_by)
+        waits = Waits(pending_folder)
+        key = waits.load(clock(), key) or SigningKey.generate(random_bytes)
+        identity = Identity(key, self._refresh, flights, fresh_by)
+        resumer = Resumer(lambda: self._standing, self._options)
         self._standing = Standing(
-            self.person_server, identity, exchange, loopback, self._clocks, fresh_by, random_bytes, flights=flights
+            self.person_server,
+            identity,
+            exchange,
+            loopback,
+            self._clocks,
+            fresh_by,
+            random_bytes,
+            waits,
+            resumer,
+            flights=flights,
         )
+        for wait in waits.all():
+            for url, code in wait.shown:
+                self._standing.shown.first(url, fold_code(code))
 
     @property
     def name(self) -> str:
@@ -107,6 +127,7 @@ class Agent:
         `home` is the folder it is kept in (by default `AAUTHKIT_HOME`, else the platform's place for such data).
         """
         kept = AgentHome(home)
+        settings.setdefault("pending_folder", kept.pending_folder(name))
         hosted = kept.hosted(name)
         if hosted is not None:
             return cls(hosted.agent, **self_hosting.settings_of(hosted, egress, settings))
@@ -176,6 +197,7 @@ class Agent:
             )
         finally:
             await exchange.leave(kept)
+        settings.setdefault("pending_folder", kept.pending_folder(name))
         record = AgentRecord(name, provider, enrolled.ps, record.durable, enrolled.agent, record.egress)
         kept.save(record)
         settings |= {"clock": clock, "sleep": sleep, "random_bytes": random_bytes}
@@ -192,6 +214,7 @@ class Agent:
         watch: Watch = unwatched,
         answer: Answers | None = None,
         origins: Iterable[str] | None = None,
+        wait: float | None = None,
         **settings: Any,
     ) -> httpx2.AsyncClient:
         """An `httpx2.AsyncClient` whose requests are signed; it meets the challenges they get. Never sends unsigned.
@@ -202,6 +225,7 @@ class Agent:
         - `answer`: answers the questions of a person who is to decide (draft-11 §7.5), see `Question`; without it, and
           without a person at a terminal (`Terminal`), the agent says that it takes none.
         - `origins`: the only resources that may be called; any other is `OutsideOrigins`, and nothing is sent.
+        - `wait`: for how many seconds a call waits for somebody's decision; then it is `Pending`. Without: to the end.
         - `spool`: how much is kept of a body that can be read only once, in bytes.
         - `watch` is called with what happens on the way. It must not block.
         - `settings`: those of `httpx2.AsyncClient`, such as `timeout`, `headers`, `base_url` or `follow_redirects`.
@@ -219,6 +243,7 @@ class Agent:
             watch=watch,
             answer=answer,
             origins=origins,
+            wait=wait,
         )
         return async_client(self._standing, options, **settings)
 
@@ -233,6 +258,7 @@ class Agent:
         watch: Watch = unwatched,
         answer: Answers | None = None,
         origins: Iterable[str] | None = None,
+        wait: float | None = None,
         **settings: Any,
     ) -> httpx2.Client:
         """The same as `client`, as an `httpx2.Client`, usable from several threads."""
@@ -247,6 +273,7 @@ class Agent:
             watch=watch,
             answer=answer,
             origins=origins,
+            wait=wait,
         )
         return sync_client(self._standing, options, **settings)
 
@@ -264,6 +291,10 @@ class Agent:
         from .either import sync_transport
 
         return sync_transport(self._standing, self._options(**choices), inner)
+
+    def pending(self) -> list[Pending]:
+        """What this agent waits for, the oldest first, also from before it was restarted. Each can be awaited."""
+        return [Pending(wait, self._standing.resumer) for wait in self._standing.waits.all()]
 
     async def describe(self, url: str) -> Description:
         """What the resource at `url` offers, in its own words, and what this agent lacks for it. Signs nothing.

@@ -35,6 +35,7 @@ class Choices(TypedDict, total=False):
     watch: Watch
     answer: Answers | None
     origins: Iterable[str] | None
+    wait: float | None
 
 
 def options_of(
@@ -60,4 +61,5 @@ def options_of(
         choices.get("watch", unwatched),
         answer,
         origins_of(origins, loopback) if origins is not None else None,
+        choices.get("wait"),
     )

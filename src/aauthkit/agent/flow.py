@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from ..outbound import DEFAULT_WAIT
 from ..protocol.headers import (
     HeaderError,
     Requirement,
@@ -38,6 +37,7 @@ from .errors import (
     signature_refusal,
 )
 from .escort import Reply
+from .holding import Holding
 from .messages import Original, Outgoing
 from .origins import resource_of
 from .profiles import Profile
@@ -89,7 +89,8 @@ class Call:
         self._session: Session | None = None
         self._tasks: list[Task] = [self._authorize] if self._ask.scope else []
         self._components: tuple[str, ...] = ()
-        self._location: str | None = None
+        self._holding = Holding(standing, options, self.resource, request, self._ask.account)
+        self._location: str | None = self._holding.resumed()
         self._delay = 0
         self._slower = 0
         self._lost = 0
@@ -132,14 +133,14 @@ class Call:
         return standing.identity.now()
 
     def _begins_with_person(self, wanted: bool) -> bool:
-        known = wanted or self._standing.wallet.knows(self._place)
+        known = wanted or self._holding.wants_a_person or self._standing.wallet.knows(self._place)
         return known and self._standing.person_server is not None
 
     def sign(self) -> Outgoing:
         """The next request, signed. Raises `Unsignable`; then nothing is sent (draft-11 §11.3.3, F35)."""
         held = self._held
         location = self._location
-        wait = DEFAULT_WAIT if location is not None else 0
+        wait = self._holding.prefer if location is not None else 0
         message = self._request.poll(location, wait) if location is not None else self._request.unsigned()
         body = self._request.body if location is None else b""
         message = message.with_headers(self._own_fields(message, held))
@@ -215,6 +216,7 @@ class Call:
         Raises `TokenRefused` for a response with a session token that is not one (draft-11 §6.3).
         """
         held = self._held
+        self._holding.over()
         keep_session(self._standing.wallet, self._place, held, headers)
         if self._components:
             self._standing.profiles.learn(self.resource, self._components)  # it was enough, so it is done at once now
@@ -227,6 +229,10 @@ class Call:
             "granted": held.granted,
             "reduced": not held.asked <= held.granted,
         }
+
+    def ended(self) -> None:
+        """The call is over, in whatever way."""
+        self._holding.ended()
 
     def lost(self) -> bool:
         """A request got no answer. True: it was a poll, and is made again (draft-11 §6.5.1); else the error stands."""
@@ -263,6 +269,7 @@ class Call:
         if self._request.path == self._standing.profiles.authorization_path(self.resource):
             return True
         self._location = None
+        self._holding.over()
         return False
 
     # Challenges: 401.
@@ -378,6 +385,7 @@ class Call:
         settled = self._location is not None and requirement is not None and self._is_settled(requirement)
         pending = pending_at(answer, self._location or self._request.url, self.resource, self._standing.loopback)
         self._location, self._delay, self._lost = pending.location, pending.retry_after, 0
+        self._holding.keep(pending, self._held.level)
         if requirement is None or requirement.value != "auth-token":
             self._tasks.append(lambda connections: self._escort.meet(pending, self._reply(connections)))
             self._tasks.append(self._pause)
@@ -457,6 +465,7 @@ class Call:
         return send
 
     async def _pause(self, connections: Connections) -> None:
+        self._holding.check_patience()
         await connections.outbound.sleep(self._delay + self._slower)
 
     async def _redeem(self, raw: str, connections: Connections) -> None:

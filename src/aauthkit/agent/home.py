@@ -91,6 +91,10 @@ class AgentHome:
         except InvalidIdentifier as error:
             raise AgentUnknown(f"{name!r} cannot be the name of an agent: {error}") from error
 
+    def pending_folder(self, name: str) -> Path:
+        """Where the agent `name` keeps what it waits for. Raises `AgentUnknown` for what cannot be a name."""
+        return self.folder / "pending" / self.path(name).stem
+
     def names(self) -> list[str]:
         """The names of the agents kept here."""
         return sorted(path.stem for path in (self.folder / "agents").glob("*.json"))

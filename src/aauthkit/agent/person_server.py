@@ -12,28 +12,41 @@ from typing import Any, Final
 
 from ..discovery import DiscoveryFailed
 from ..egress import EgressError
-from ..outbound import Credential, OutboundError, Pending
+from ..outbound import DEFAULT_WAIT, Credential, OutboundError, Pending
 from ..protocol.headers import HeaderError, Requirement, parse_requirement, parse_retry_after, parse_signature_error
 from ..protocol.identifiers import LoopbackProfile
-from ..protocol.jose import JoseError, parse_json
+from ..protocol.jose import JoseError, SigningKey, parse_json
 from ..protocol.messages import Answer
-from ..protocol.tokens import AUTH_TYP, PERSON_DWK, PERSON_TYP, AuthToken, PersonToken, ResourceToken
+from ..protocol.tokens import (
+    AUTH_TYP,
+    PERSON_DWK,
+    PERSON_TYP,
+    RESOURCE_TYP,
+    AuthToken,
+    PersonToken,
+    ResourceToken,
+    TokenRejected,
+    read_token,
+)
 from .caches import Held
 from .checks import read_auth_token, read_person_token, verify_issued
 from .connections import Connections
 from .errors import (
     ClockSkew,
     Expired,
-    PendingGone,
     PendingRefused,
     RequestRefused,
     SignatureRefused,
     TokenRefused,
     Unreachable,
+    Withdrawn,
     refusal,
 )
 from .escort import Escort
 from .identity import Identity
+from .waiting import Pending as OutOfPatience
+from .waiting import Resumes
+from .waits import Wait, Waits, name_of, shown_with
 from .watching import Answered, Carried, Obtained, Sent, Watch
 
 MAX_PAUSE: Final = 60
@@ -79,11 +92,15 @@ class PersonServer:
     watch: Watch = field(repr=False)
     clock: Callable[[], float] = field(repr=False)
     loopback: LoopbackProfile = field(repr=False)
+    waits: Waits = field(repr=False)
+    resumer: Resumes = field(repr=False)
+    patience: float | None = None
 
     async def person_token(self, resource: str) -> Held:
         """A person token for `resource` (draft-11 §7.1). Raises `AAuthError`."""
         body = {"resource": resource, **self._common()}
-        raw, latest = await self._request("person_token_endpoint", body, "person_token")
+        errand = Request("person", name_of("person", resource), resource)
+        raw, latest, _ = await self._request("person_token_endpoint", body, "person_token", errand)
         token = read_person_token(
             raw,
             person_server=self.identifier,
@@ -106,8 +123,12 @@ class PersonServer:
         if resource_token.login_hint is not None:
             body["login_hint"] = resource_token.login_hint
         self.watch(Carried(self.identifier, resource_token.claims))
-        raw, _ = await self._request("auth_token_endpoint", body, "auth_token")
+        tokens = {"resource_token": resource_token.raw, "presented_token": held.token.raw}
+        errand = Request("auth", auth_name(resource_token), resource_token.iss, tokens)
+        raw, _, resumed = await self._request("auth_token_endpoint", body, "auth_token", errand)
         now = self.clock()
+        if resumed is not None:
+            resource_token, held = redeemed(resumed, self.identity.key, self.loopback)
         token = read_auth_token(raw, resource_token=resource_token, held=held, now=now, loopback=self.loopback)
         await verify_issued(token, self.connections.discovery)
         self._obtained(AUTH_TYP, token)
@@ -120,24 +141,28 @@ class PersonServer:
     def _obtained(self, typ: str, token: PersonToken | AuthToken) -> None:
         self.watch(Obtained(typ, token.iss, token.claims))
 
-    async def _request(self, endpoint: str, body: Mapping[str, Any], member: str) -> tuple[str, int]:
-        """The token of a 200, and when the agent token it was last asked with expires.
+    async def _request(
+        self, endpoint: str, body: Mapping[str, Any], member: str, errand: Request
+    ) -> tuple[str, int, Wait | None]:
+        """The token of a 200, when the agent token it was last asked with expires, and what was resumed for it.
 
         A wait that outlived the agent token ends with `expired`, an answer lost on its way with `gone`. The decision is
         kept in both cases, so the request is made once more from the top.
         """
         url = await self._endpoint(endpoint)
         agent = await self.identity.held(self.connections)
-        polls = _Polls(self)
+        polls = _Polls(self, errand)
         try:
             answer = await self._exchange(url, agent, body, polls)
-        except (Expired, PendingGone) as error:
+        except RequestRefused as error:
             lapsed = isinstance(error, Expired) and not agent.alive(self.clock())
-            if not lapsed and not (error.code == "gone" and polls.lost):
+            stale = polls.resumed is not None and (error.status in (404, 410) or isinstance(error, Expired))
+            if not lapsed and not stale and not (error.code == "gone" and polls.lost):
                 raise
-            answer = await self._exchange(url, await self.identity.held(self.connections), body, _Polls(self))
+            polls = _Polls(self, errand)
+            answer = await self._exchange(url, await self.identity.held(self.connections), body, polls)
         latest = await self.identity.held(self.connections)
-        return _member(answer, member, self.identifier), max(latest.token.exp, agent.token.exp)
+        return _member(answer, member, self.identifier), max(latest.token.exp, agent.token.exp), polls.resumed
 
     async def _endpoint(self, name: str) -> str:
         try:
@@ -152,12 +177,19 @@ class PersonServer:
     async def _exchange(self, url: str, agent: Held, body: Mapping[str, Any], polls: _Polls) -> Answer:
         """The answer to one request, followed to its end, if it is a 200."""
         try:
-            answer = await self._post(url, agent, body)
-            answer = await self.connections.outbound.follow(answer, url, polls.credential, on_pending=polls.meet)
+            answer = polls.joined() or await self._post(url, agent, body)
+            answer = await self.connections.outbound.follow(
+                answer, url, polls.credential, on_pending=polls.meet, wait=polls.prefer
+            )
         except EgressError as error:
             raise Unreachable(f"{self.identifier} could not be reached: {error.reason}; try again") from error
         except OutboundError as error:
+            self.waits.drop(polls.errand.name)
             raise PendingRefused(f"{self.identifier}: {error}") from error
+        except Withdrawn:
+            self.waits.drop(polls.errand.name)
+            raise
+        self.waits.drop(polls.errand.name)
         self._answered(answer)
         if answer.status != 200:
             raise self._refused(answer)
@@ -195,13 +227,56 @@ class PersonServer:
         return refusal(self.identifier, answer)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of the person server, told from other requests by `name`; `tokens` go with it."""
+
+    kind: str
+    name: str
+    resource: str
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def auth_name(token: ResourceToken) -> str:
+    """The name of a request for an auth token: two that ask for the same are equal, whatever challenge they are of."""
+    return name_of("auth", token.iss, token.aud, token.scope, token.account, token.login_hint, token.mission_s256)
+
+
+def redeemed(wait: Wait, key: SigningKey, loopback: LoopbackProfile) -> tuple[ResourceToken, Held]:
+    """The tokens that a pending request was made with. Raises `TokenRefused`."""
+    try:
+        asked = read_token(wait.tokens.get("resource_token", ""), {RESOURCE_TYP}, loopback=loopback)
+        shown = read_token(wait.tokens.get("presented_token", ""), {PERSON_TYP, AUTH_TYP}, loopback=loopback)
+    except TokenRejected as error:
+        raise TokenRefused(f"the pending request at {wait.by} is kept without its tokens: {error}") from error
+    assert isinstance(asked, ResourceToken) and isinstance(shown, PersonToken | AuthToken)
+    return asked, Held.of(shown, key)
+
+
 class _Polls:
     """The polls of one pending request: signed with what is current, and whether one was ever lost on its way."""
 
-    def __init__(self, server: PersonServer) -> None:
+    def __init__(self, server: PersonServer, errand: Request) -> None:
         self._server = server
         self._under_way = False
+        self._started = server.clock()
+        self._wait = self.resumed = server.waits.find(errand.name)
+        self._joining = False
+        self.errand = errand
         self.lost = False
+
+    @property
+    def prefer(self) -> int:
+        """For how many seconds a poll may be held by the server."""
+        limit = self._server.patience
+        return DEFAULT_WAIT if limit is None else min(DEFAULT_WAIT, max(int(limit), 1))
+
+    def joined(self) -> Answer | None:
+        """What an equal request was answered that is pending since; `None` where there was none."""
+        if self.resumed is None:
+            return None
+        self._joining = True
+        return Answer(202, (("location", self.resumed.location), ("retry-after", "0")))
 
     async def credential(self) -> Credential:
         self.lost = self.lost or self._under_way
@@ -210,7 +285,29 @@ class _Polls:
 
     async def meet(self, pending: Pending) -> None:
         self._under_way = False
+        if self._joining:
+            self._joining = False
+            return
         await self._server.escort.meet(pending, self._reply)
+        self._keep(pending)
+
+    def _keep(self, pending: Pending) -> None:
+        """Remember it, with the key it is bound to. Raises `Pending` of this room once the caller waits no longer."""
+        server, before, now = self._server, self._wait, self._server.clock()
+        self._wait = Wait(
+            self.errand.kind,
+            server.identifier,
+            self.errand.name,
+            self.errand.resource,
+            pending.location,
+            before.since if before is not None else int(now),
+            pending.requirement.value if pending.requirement is not None else None,
+            before.tokens if before is not None else self.errand.tokens,
+            shown_with(before.shown if before is not None else (), pending),
+        )
+        server.waits.keep(self._wait, server.identity.key)
+        if server.patience is not None and now - self._started >= server.patience:
+            raise OutOfPatience(self._wait, server.resumer)
 
     async def _reply(self, method: str, location: str, body: Mapping[str, Any] | None) -> Answer:
         credential = await self.credential()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,8 +18,10 @@ from .escort import Escort, Shown
 from .flights import Flights
 from .identity import Identity
 from .person import PersonChannel
-from .person_server import PersonServer, Statement
+from .person_server import PersonServer, Statement, auth_name, redeemed
 from .profiles import Profiles
+from .waiting import Pending, Resumes
+from .waits import Wait, Waits, name_of
 from .watching import Watch, unwatched
 
 SPOOL: Final = 1024 * 1024
@@ -31,7 +34,8 @@ class Options:
 
     `nonce`: whether each signature carries one (RFC 9421 §2.3). `person`: the way to the person, `None` where there is
     none. `spool`: how much is kept of a body that can be read only once, in bytes. `answers`: who answers a person's
-    questions. `origins`: the only resources that may be called, if there is a limit.
+    questions. `origins`: the only resources that may be called, if there is a limit. `wait`: for how many seconds a
+    call waits for somebody's decision, `None` for as long as it takes.
     """
 
     person: PersonChannel | None
@@ -41,6 +45,7 @@ class Options:
     watch: Watch = field(default=unwatched, repr=False)
     answers: Answers | None = field(default=None, repr=False)
     origins: frozenset[str] | None = None
+    wait: float | None = None
 
     def explained(self, justification: str | None) -> Options:
         """The same, with another reason for the person to read; `None` leaves it."""
@@ -69,6 +74,8 @@ class Standing:
     clocks: Clocks
     clock: Callable[[], float]
     random_bytes: Callable[[int], bytes]
+    waits: Waits
+    resumer: Resumes
     wallet: Wallet = field(default_factory=Wallet)
     profiles: Profiles = field(default_factory=Profiles)
     flights: Flights = field(default_factory=Flights)
@@ -96,6 +103,9 @@ class Standing:
             options.watch,
             self.clocks.of(self.person_server),
             self.loopback,
+            self.waits,
+            self.resumer,
+            options.wait,
         )
 
     async def person_token(self, place: Place, connections: Connections, options: Options) -> Held:
@@ -110,7 +120,7 @@ class Standing:
             self.wallet.keep(place, obtained)
             return obtained
 
-        return await self.flights.share(("person", place.person), run)
+        return await self._patiently(("person", place.person), name_of("person", place.resource), run, options)
 
     async def auth_token(
         self, place: Place, token: ResourceToken, presented: Held, connections: Connections, options: Options
@@ -128,4 +138,27 @@ class Standing:
             return obtained
 
         name = ("grant", place, token.aud, token.scope, token.account, token.login_hint, token.presented_jti)
-        return await self.flights.share(name, run)
+        return await self._patiently(name, auth_name(token), run, options)
+
+    async def resumed_auth_token(self, wait: Wait, connections: Connections, options: Options) -> Held:
+        """The auth token of a pending request that an earlier call left behind."""
+        token, presented = redeemed(wait, self.identity.key, self.loopback)
+        return await self.auth_token(self.place(wait.resource, token.account), token, presented, connections, options)
+
+    async def _patiently(
+        self, name: Hashable, waiting: str, run: Callable[[], Awaitable[Held]], options: Options
+    ) -> Held:
+        """One run for all; each waits for as long as it wants to. Raises `Pending`."""
+        limit = options.wait
+        while True:
+            try:
+                async with asyncio.timeout(limit):
+                    return await self.flights.share(name, run)
+            except TimeoutError:
+                known = self.waits.find(waiting)
+                if known is not None:
+                    raise Pending(known, self.resumer) from None
+                limit = None  # nobody is asked yet; it is not a decision that takes so long
+            except Pending:
+                if options.wait is not None:
+                    raise  # else it was the patience of another that came to its end

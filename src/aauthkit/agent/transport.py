@@ -119,29 +119,32 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
         call = Call(self._standing, self._options, _original(request, await self._body(request)), _asked(request))
-        while True:
-            if not call.ready():
-                await call.prepare(self._standing.exchange.enter(self))
-            outgoing = call.sign()
-            answer = None
-            try:
-                response = await self._inner.handle_async_request(_copy(outgoing, request))
-                headers = _headers(response)
-                if call.concerns(response.status_code, headers):
-                    answer = await self._read(response, headers, call)
-            except httpx2.TransportError:
-                if not call.lost():
-                    raise
-                continue
-            if answer is not None:
-                if not call.take(answer):
+        try:
+            while True:
+                if not call.ready():
+                    await call.prepare(self._standing.exchange.enter(self))
+                outgoing = call.sign()
+                answer = None
+                try:
+                    response = await self._inner.handle_async_request(_copy(outgoing, request))
+                    headers = _headers(response)
+                    if call.concerns(response.status_code, headers):
+                        answer = await self._read(response, headers, call)
+                except httpx2.TransportError:
+                    if not call.lost():
+                        raise
                     continue
-                response = _handed_back(response, answer)
-            response.extensions = {
-                **response.extensions,
-                "aauth": call.finish(response.status_code, _headers(response)),
-            }
-            return response
+                if answer is not None:
+                    if not call.take(answer):
+                        continue
+                    response = _handed_back(response, answer)
+                response.extensions = {
+                    **response.extensions,
+                    "aauth": call.finish(response.status_code, _headers(response)),
+                }
+                return response
+        finally:
+            call.ended()
 
     async def _body(self, request: httpx2.Request) -> bytes:
         body = _bytes_at_hand(request)
@@ -190,29 +193,32 @@ class SyncTransport(httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
         call = Call(self._standing, self._options, _original(request, self._body(request)), _asked(request))
-        while True:
-            if not call.ready():
-                wait_for(self._prepare, call)
-            outgoing = call.sign()
-            answer = None
-            try:
-                response = self._inner.handle_request(_copy(outgoing, request))
-                headers = _headers(response)
-                if call.concerns(response.status_code, headers):
-                    answer = self._read(response, headers, call)
-            except httpx2.TransportError:
-                if not call.lost():
-                    raise
-                continue
-            if answer is not None:
-                if not call.take(answer):
+        try:
+            while True:
+                if not call.ready():
+                    wait_for(self._prepare, call)
+                outgoing = call.sign()
+                answer = None
+                try:
+                    response = self._inner.handle_request(_copy(outgoing, request))
+                    headers = _headers(response)
+                    if call.concerns(response.status_code, headers):
+                        answer = self._read(response, headers, call)
+                except httpx2.TransportError:
+                    if not call.lost():
+                        raise
                     continue
-                response = _handed_back(response, answer)
-            response.extensions = {
-                **response.extensions,
-                "aauth": call.finish(response.status_code, _headers(response)),
-            }
-            return response
+                if answer is not None:
+                    if not call.take(answer):
+                        continue
+                    response = _handed_back(response, answer)
+                response.extensions = {
+                    **response.extensions,
+                    "aauth": call.finish(response.status_code, _headers(response)),
+                }
+                return response
+        finally:
+            call.ended()
 
     async def _prepare(self, call: Call) -> None:
         self._entered = True

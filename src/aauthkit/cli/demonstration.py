@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start everything, tell the story, end everything."""
-    need("demo", "fastapi", *SERVERS)
+    need("demo", "fastapi", "starlette", "httpx", "a2a", "mcp", *SERVERS)
     from ..demo.stage import Stage
     from ..narration import Narrator
     from ..supervision import Supervisor

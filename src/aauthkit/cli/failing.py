@@ -64,7 +64,8 @@ def explain(error: Exception) -> CommandError | None:
         return error
     name, room = type(error).__name__, type(error).__module__.partition(".")[0]
     if room == "aauthkit" and not isinstance(error, AssertionError):
-        return CommandError(plain(str(error)), _said(error), kind=name)
+        text = "\n".join(plain(line) for line in str(error).splitlines())  # the end of a log has several
+        return CommandError(text, _said(error), kind=name)
     if room == "httpx2":
         return _network(error, name)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("aauthkit"):

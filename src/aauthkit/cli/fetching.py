@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..agent import Agent, AgentHome, Browser, PersonChannel, Terminal, TerminalAnswers
 from ..agent.person import default_channel
@@ -19,9 +19,15 @@ from ..inspection import plain
 from ..installation import Installation
 from ..narration import LEVELS, Beside, Narrator
 from ..protocol.messages import Answer
+from ..protocol.tokens import AGENT_DWK, PERSON_DWK, RESOURCE_DWK
 from .failing import CalledWrongly, CommandError, explain
 from .places import add_home, egress_for, folder, installed, with_next_step
 
+if TYPE_CHECKING:
+    from ..keys import Keys
+
+ROLES: Final = (RESOURCE_DWK, PERSON_DWK, AGENT_DWK)
+"""The documents under which a server may publish the keys it signs with."""
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 TIMEOUT: Final = 60.0
 """Seconds that a server may be silent."""
@@ -38,8 +44,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as",
         dest="level",
-        choices=("key", "agent"),
-        help="by hand: sign with a bare key, or present the agent token, and show whatever comes back",
+        choices=("key", "agent", "server"),
+        help="by hand: sign with a bare key, the agent token, or a server's own key, and show whatever comes back",
+    )
+    parser.add_argument("--issuer", metavar="URL", help="with --as server: its identifier")
+    parser.add_argument("--keys", metavar="FILE", type=Path, help="with --as server: its key file")
+    parser.add_argument(
+        "--role",
+        choices=ROLES,
+        default=ROLES[0],
+        help=f"with --as server: the document its keys are published by (default: {ROLES[0]})",
     )
     parser.add_argument(
         "--describe", action="store_true", help="call nothing; say what the resource offers and what the agent lacks"
@@ -102,6 +116,8 @@ def _request(options: argparse.Namespace) -> _Request:
         raise CalledWrongly(
             "--as key signs with a fresh key and not as an agent", "leave --agent out, or use --as agent"
         )
+    if (options.level == "server") != bool(options.issuer and options.keys):
+        raise CalledWrongly("a server signs in its own name", "use --as server with both --issuer URL and --keys FILE")
     headers = [_header(line) for line in options.header]
     body = _body(options.data)
     method = options.method or ("GET" if body is None else "POST")
@@ -174,11 +190,20 @@ async def _call(
         return _end(response.status_code, last)
 
 
+def _key_file(path: Path) -> Keys:
+    """The keys in a file that is there: a server that signs has published them."""
+    from ..keys import KeyFile
+
+    if not path.exists():
+        raise CalledWrongly(f"{path} is not there", f"make one: aauthkit keys create {path}")
+    return KeyFile(path)
+
+
 async def _by_hand(
     options: argparse.Namespace, request: _Request, found: Installation | None, narrator: Narrator | None
 ) -> int:
     """One request at one step of the scale, its answer as it is."""
-    from ..byhand import agent_credential, bare_credential, prepare
+    from ..byhand import agent_credential, bare_credential, prepare, server_credential
     from ..egress import Http
     from ..protocol.headers import HeaderError, parse_requirement, parse_signature_error
 
@@ -186,13 +211,15 @@ async def _by_hand(
     async with Http(egress) as http:
         if options.level == "key":
             credential = bare_credential()
+        elif options.level == "server":
+            credential = server_credential(options.issuer, options.role, _key_file(options.keys), egress)
         else:
             credential = await agent_credential(_agent_name(options), http, egress, home=folder(options))
         prepared = prepare(
             request.method, request.url, credential, egress, headers=request.headers, body=request.body or b""
         )
         if narrator is not None:
-            narrator.sent(request.method, request.url, LEVELS[options.level])
+            narrator.sent(request.method, request.url, LEVELS.get(options.level, "signed in a server's own name"))
         answer = await prepared.send(http)
     if narrator is not None:
         try:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .records import BoundAgent, Issued
-from .server import PersonServer, Shown
+from .server import PersonServer, Shown, Terms
 
-__all__ = ["BoundAgent", "Issued", "PersonServer", "Shown"]
+__all__ = ["BoundAgent", "Issued", "PersonServer", "Shown", "Terms"]

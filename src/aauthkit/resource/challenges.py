@@ -132,14 +132,16 @@ class Challenges:
         self._clock = clock
         self._random = random_bytes
 
-    def for_caller(self, caller: Caller, need: Need) -> Refusal:
+    def for_caller(self, caller: Caller, need: Need, *, login_hint: str | None = None) -> Refusal:
         """What `caller`, who is verified and not served, lacks for `need`."""
         asks = need.asks
         if asks is None:
             raise ValueError("this need takes callers for whom there is no challenge")
         if asks == "grant" and isinstance(caller, Person | Grant):
             account = caller.account if isinstance(caller, Grant) else None
-            return AuthTokenChallenge(self.resource_token(caller, self.scope_for(caller, need), account), need)
+            return AuthTokenChallenge(
+                self.resource_token(caller, self.scope_for(caller, need), account, login_hint), need
+            )
         if asks == "session" and isinstance(caller, Agent | Session):
             # Where the resource has a page of its own, it sends the person there instead (§6.2).
             return Problem("access_denied", "this needs a session token of this resource's own")
@@ -150,7 +152,9 @@ class Challenges:
         held = caller.scope if isinstance(caller, Grant) else frozenset[str]()
         return need.scope | need.optional | (held & self._scopes)
 
-    def resource_token(self, caller: Person | Grant, scope: frozenset[str], account: str | None) -> Asked:
+    def resource_token(
+        self, caller: Person | Grant, scope: frozenset[str], account: str | None, login_hint: str | None = None
+    ) -> Asked:
         """A resource token for whoever `caller` is (draft-11 §6.7.1).
 
         Person, mission and organization are those of the token that was presented.
@@ -172,6 +176,7 @@ class Challenges:
             exp=now + self._lifetime,
             scope=scope,
             account=account,
+            login_hint=login_hint,
             mission_s256=caller.mission_s256,
             tenant=caller.tenant,
         )

@@ -411,9 +411,13 @@ class Resource(Declaring):
             raise Problem("access_denied", "this caller has no account here")
         return account
 
-    def challenge(self, caller: Caller, need: Need) -> Refusal:
-        """What to raise inside a route that finds it needs more than it stated, as in a step-up (draft-11 §6.5)."""
-        return self._challenges.for_caller(caller, need)
+    def challenge(self, caller: Caller, need: Need, *, login_hint: str | None = None) -> Refusal:
+        """What to raise inside a route that finds it needs more than it stated, as in a step-up (draft-11 §6.5).
+
+        `login_hint` says who the authorization is for, where the route knows. A person server may ignore it, so the
+        auth token's own claims decide (§6.7.1).
+        """
+        return self._challenges.for_caller(caller, need, login_hint=login_hint)
 
     def resource_token(self, caller: Person | Grant, scope: frozenset[str], account: str | None = None) -> str:
         """A resource token for whoever `caller` is (draft-11 §6.7.1). Raises `ValueError` for a foreign scope."""

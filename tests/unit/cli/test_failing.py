@@ -9,6 +9,7 @@ from aauthkit.agent import Denied, ScopeReduced
 from aauthkit.cli.failing import CalledWrongly, CommandError, explain
 from aauthkit.cli.stopping import Stopped, stoppable
 from aauthkit.egress import EgressError
+from aauthkit.supervision import SupervisionError
 
 REQUEST = httpx2.Request("GET", "https://api.example/orders")
 
@@ -18,6 +19,11 @@ def test_an_error_of_the_product_is_its_own_text() -> None:
     assert failure is not None
     assert failure.kind == "ScopeReduced"
     assert "does not open this route" in str(failure)
+
+
+def test_the_end_of_a_log_keeps_its_lines() -> None:
+    failure = explain(SupervisionError("person ended at once:\nfirst\n\x1b[2Jsecond"))
+    assert str(failure) == "person ended at once:\nfirst\n\\x1b[2Jsecond"
 
 
 def test_what_the_other_party_says_is_beside_it_and_harmless() -> None:

@@ -100,7 +100,10 @@ def commands_of(text: str) -> list[str]:
     return [line for line in [*lines, *quoted] if line.startswith("aauthkit ")]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/enrollment.md", "docs/security.md", "CONTRIBUTING.md"])
+DOCUMENTS = sorted(path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_command_line_in_a_document_can_be_typed(document: str) -> None:
     for line in commands_of((PROJECT / document).read_text()):
         words = [word for word in shlex.split(line)[1:] if word != "COMMAND"]

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import webbrowser
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -58,13 +58,27 @@ async def supply_chain(stage: Stage, *, headless: bool, person: PersonChannel | 
             await place.start(supervisor)
             for name in ("web", "supply-chain", "market-analysis", "pricing"):
                 stage.narrator.line(f"  {name:16}{place.origin(name)}")
-            if headless:
-                await _play(stage, place)
-            else:
-                await _invite(stage, place, person)
+            with _blaming(supervisor):
+                await (_play(stage, place) if headless else _invite(stage, place, person, supervisor))
             yield not headless
             if not headless:
                 await _stay(stage, place)
+
+
+@contextlib.contextmanager
+def _blaming(supervisor: Supervisor) -> Iterator[None]:
+    """What goes wrong because one of the programs has ended is told as that."""
+    try:
+        yield
+    except Exception as error:
+        _check_running(supervisor, error)
+        raise
+
+
+def _check_running(supervisor: Supervisor, error: Exception | None = None) -> None:
+    ended = supervisor.ended()
+    if ended is not None:
+        raise DemonstrationFailed(f"{ended.name} ended by itself:\n{ended.tail()}") from error
 
 
 def _admitted(stage: Stage, name: str) -> None:
@@ -74,7 +88,7 @@ def _admitted(stage: Stage, name: str) -> None:
 # Somebody at the terminal
 
 
-async def _invite(stage: Stage, place: Place, person: PersonChannel | None) -> None:
+async def _invite(stage: Stage, place: Place, person: PersonChannel | None, supervisor: Supervisor) -> None:
     """Show the way to the page, and wait until a run there has come to its end."""
     narrator = stage.narrator
     page = f"{place.origin('web')}/"
@@ -83,6 +97,7 @@ async def _invite(stage: Stage, place: Place, person: PersonChannel | None) -> N
         await asyncio.to_thread(webbrowser.open, page)
     async with Http(stage.egress) as http:
         while (counts := await _counts(http, page))["ended"] == 0:
+            _check_running(supervisor)
             await asyncio.sleep(1)
     narrator.good("a run has come to its end; the page shows how, and who called whom")
     stage.count("run", counts["ended"])

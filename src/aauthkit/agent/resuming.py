@@ -1,0 +1,61 @@
+"""Going on with what was left pending, and withdrawing it (draft-11 §7.5.2.3, §11.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..egress import EgressError
+from .errors import Unreachable
+from .standing import Options, Standing
+from .waits import Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Resumer:
+    """What an agent does with its pending requests. `options` are those of a call that waits to the end."""
+
+    standing: Callable[[], Standing] = field(repr=False)
+    options: Callable[[], Options] = field(repr=False)
+
+    async def resume(self, wait: Wait) -> Any:
+        """Wait until it has ended: the response of a held request, `None` for a decision. Raises `AAuthError`."""
+        standing, options = self.standing(), self.options()
+        if wait.kind == "call":
+            return await self._response(wait, standing, options)
+        user = object()
+        connections = standing.exchange.enter(user)
+        try:
+            if wait.kind == "person":
+                await standing.person_token(standing.place(wait.resource), connections, options)
+            else:
+                await standing.resumed_auth_token(wait, connections, options)
+        finally:
+            await standing.exchange.leave(user)
+        return None
+
+    async def _response(self, wait: Wait, standing: Standing, options: Options) -> Any:
+        from .transport import async_client
+
+        standing.waits.hold(wait.name)
+        try:
+            async with async_client(standing, options) as http:
+                response = await http.get(wait.location)
+            standing.waits.drop(wait.name)
+            return response
+        finally:
+            standing.waits.let_go(wait.name)
+
+    async def withdraw(self, wait: Wait) -> None:
+        """A signed DELETE of the pending URL; it is forgotten here, whatever the server says to that."""
+        standing, user = self.standing(), object()
+        connections = standing.exchange.enter(user)
+        try:
+            held = await standing.identity.held(connections)
+            await connections.outbound.call("DELETE", wait.location, held.credential)
+        except EgressError as error:
+            raise Unreachable(f"{wait.by} could not be reached: {error.reason}; try again") from error
+        finally:
+            await standing.exchange.leave(user)
+        standing.waits.drop(wait.name)
