@@ -14,13 +14,14 @@ from typing import Any, Final
 from ..asgi import App, Message, Receive, Scope, Send, refuse_websocket, request_of, send_answer
 from ..protocol.messages import Answer, Refusal
 from ..protocol.problems import Problem
-from ..serving import Request
+from ..serving import RETRY_STORE, Request
+from ..store import StoreBusy, StoreUnavailable
 from .admission import Admitted
 from .bodies import CheckedBody, checked_body
 from .challenges import AuthTokenChallenge
 from .endpoints import Routed
 from .held import MAX_CALL, HeldCall
-from .needs import Need
+from .needs import Need, both
 from .replaying import Replay, place_of
 from .server import Resource
 from .sessions import ACCESS
@@ -67,9 +68,19 @@ class AAuthMiddleware:
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "lifespan":
+            await self._begin(receive, send)
             await self.app(scope, receive, _closing(self.resource, send))
         else:
             await self.app(scope, receive, send)
+
+    async def _begin(self, receive: Receive, send: Send) -> None:
+        """Open the resource's store; one that cannot be opened keeps the application from starting."""
+        try:
+            await self.resource.start()
+        except Exception as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope, receive, prefix=self.resource.path_prefix)
@@ -80,6 +91,10 @@ class AAuthMiddleware:
             except Refusal as refusal:
                 telling.refused(refusal)
                 passed = self.resource.answer_to(refusal)
+            except (StoreBusy, StoreUnavailable) as error:
+                log.error("records out of reach while deciding a request of %s: %s", self.resource.identifier, error)
+                telling.failed()
+                passed = Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
             except Exception:
                 # Never the error's text, and never the handler: an undecided request is not served (draft-11 §11.9.2).
                 log.exception("fault while deciding a request of %s", self.resource.identifier)
@@ -161,7 +176,7 @@ class AAuthMiddleware:
     def need_of(self, scope: Scope) -> Need | None:
         """What a call that was held needs now; its scope as it was, its method with it."""
         own = self._its_own(self.needs(scope))
-        return _both(own, self._its_own(self.needs({**scope, "method": "GET"}))) if scope["method"] == "HEAD" else own
+        return both(own, self._its_own(self.needs({**scope, "method": "GET"}))) if scope["method"] == "HEAD" else own
 
     def _need(self, scope: Scope, request: Request) -> Need | None:
         own = self.need_of(scope)
@@ -169,8 +184,8 @@ class AAuthMiddleware:
         if scope["method"] != "OPTIONS" or asked is None or request.header("origin") is None:
             return own
         target = self._its_own(self.needs({**scope, "method": asked.strip().upper()}))
-        both = _both(own, target)
-        return both if both is not None and not both.preflight else None
+        needed = both(own, target)
+        return needed if needed is not None and not needed.preflight else None
 
     def _its_own(self, need: Need | None) -> Need | None:
         """`need`, unless it is one of another resource, whose own middleware decides it."""
@@ -179,7 +194,7 @@ class AAuthMiddleware:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             upgrade = {**scope, "type": "http", "method": "GET"}
-            need = _both(self._its_own(self.needs(scope)), self._its_own(self.needs(upgrade)))
+            need = both(self._its_own(self.needs(scope)), self._its_own(self.needs(upgrade)))
         except Exception:
             log.exception("fault while deciding a WebSocket of %s", self.resource.identifier)
             await refuse_websocket(receive, send)
@@ -256,12 +271,6 @@ class Exchange:
         if token is not None and not any(key.lower() == ACCESS.encode() for key, _ in headers):
             headers.append((ACCESS.encode(), token.encode("ascii")))
         return {**message, "headers": headers}
-
-
-def _both(left: Need | None, right: Need | None) -> Need | None:
-    if left is None or right is None:
-        return left or right
-    return left & right
 
 
 def _path_within(scope: Scope) -> str:

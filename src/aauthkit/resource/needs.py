@@ -182,3 +182,10 @@ def schemes_of(level: Level, more: Iterable[str]) -> tuple[str, ...]:
         if scheme not in SERVED_SCHEMES or scheme == "jkt-jwt":
             raise ValueError(f"the Signature-Key scheme {scheme!r} is not one that a route can name")
     return schemes
+
+
+def both(left: Need | None, right: Need | None) -> Need | None:
+    """What must be met where each of two applies; `None` needs nothing. Raises `NeedsConflict`."""
+    if left is None or right is None:
+        return left or right
+    return left & right

@@ -18,7 +18,8 @@ import anyio.to_thread
 from ..portal import wait_for
 from ..protocol.messages import Answer, HeaderList, Refusal
 from ..protocol.problems import Problem
-from ..serving import MAX_BODY, BytesBody, Request, verify_digest
+from ..serving import MAX_BODY, RETRY_STORE, BytesBody, Request, verify_digest
+from ..store import StoreBusy, StoreUnavailable
 from ..verification import KeyNeeded
 from .admission import Admitted, admit
 from .bodies import BUFFERED_BODY
@@ -26,7 +27,7 @@ from .challenges import AuthTokenChallenge
 from .endpoints import Routed
 from .environs import CheckedInput, Environ, path_within, read_body, request_of
 from .held import MAX_CALL, MAX_RESULT, HeldCall
-from .needs import Need
+from .needs import Need, both
 from .server import MustWait, Resource
 from .sessions import ACCESS
 from .spans import Telling, tell
@@ -82,6 +83,10 @@ class AAuthWsgi:
             except Refusal as refusal:
                 telling.refused(refusal)
                 passed = self.resource.answer_to(refusal)
+            except (StoreBusy, StoreUnavailable) as error:
+                log.error("records out of reach while deciding a request of %s: %s", self.resource.identifier, error)
+                telling.failed()
+                passed = Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
             except Exception:
                 log.exception("fault while deciding a request of %s", self.resource.identifier)
                 telling.failed()
@@ -159,15 +164,15 @@ class AAuthWsgi:
         own = self._its_own(self.needs(environ))
         if environ["REQUEST_METHOD"] != "HEAD":
             return own
-        return _both(own, self._its_own(self.needs({**environ, "REQUEST_METHOD": "GET"})))
+        return both(own, self._its_own(self.needs({**environ, "REQUEST_METHOD": "GET"})))
 
     def _need(self, environ: Environ, request: Request) -> Need | None:
         own = self.need_of(environ)
         asked = request.header("access-control-request-method")
         if request.method != "OPTIONS" or asked is None or request.header("origin") is None:
             return own
-        both = _both(own, self._its_own(self.needs({**environ, "REQUEST_METHOD": asked.strip().upper()})))
-        return both if both is not None and not both.preflight else None
+        needed = both(own, self._its_own(self.needs({**environ, "REQUEST_METHOD": asked.strip().upper()})))
+        return needed if needed is not None and not needed.preflight else None
 
     def _its_own(self, need: Need | None) -> Need | None:
         return need if need is not None and need.resource == self.resource.identifier else None
@@ -303,12 +308,6 @@ class Replay:
             key = name.upper().replace("-", "_")
             environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
         return {**environ, "wsgi.input": io.BytesIO(call.body), "wsgi.input_terminated": True}
-
-
-def _both(left: Need | None, right: Need | None) -> Need | None:
-    if left is None or right is None:
-        return left or right
-    return left & right
 
 
 def _discard(_data: bytes) -> None:

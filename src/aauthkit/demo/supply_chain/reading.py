@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+EXAMPLE: Final = "120 laptops, 60 monitors and 200 docks within 4 weeks"
 MAX_PROMPT: Final = 400
 """Longest sentence that is read, in characters."""
 MAX_ITEMS: Final = 6

@@ -25,8 +25,7 @@ from .admitting import standing_by
 from .market import Market
 from .places import SCOPE, Place
 from .planning import plan
-from .reading import read_prompt
-from .web import EXAMPLE
+from .reading import EXAMPLE, read_prompt
 
 SECOND: Final = "60 chairs within 3 weeks"
 LOOK_EVERY: Final = 0.2

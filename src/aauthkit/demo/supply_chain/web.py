@@ -19,12 +19,11 @@ from ...protocol.problems import Problem, WireError
 from ...serving import Handler, Request, Route, Routes
 from ...web import Pages, static_routes
 from .places import Place
-from .reading import MAX_PROMPT
+from .reading import EXAMPLE, MAX_PROMPT
 from .runs import STAGES, Run, Runner
 from .speaking import Hop
 from .visitors import Visitor, Visitors
 
-EXAMPLE: Final = "120 laptops, 60 monitors and 200 docks within 4 weeks"
 FIELDS: Final = frozenset({"csrf", "prompt"})
 REFRESH: Final = 3
 """Seconds between two looks of a browser without JavaScript."""
