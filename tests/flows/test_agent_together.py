@@ -118,7 +118,7 @@ async def test_a_call_that_is_given_up_leaves_the_request_to_the_others(parties:
 
 
 async def test_a_call_that_is_given_up_by_all_ends_and_can_be_made_again(parties: Parties) -> None:
-    """Nothing goes on in the background; the next call asks anew, and the person server joins it to what is pending."""
+    """Nothing goes on in the background; the next call goes on with what is pending, without asking anew."""
     parties.ps.waits, parties.ps.requirement = 10**6, APPROVAL_PENDING
     async with parties.agent(sleep=asyncio.sleep).client() as http:
         with anyio.move_on_after(0.3) as scope:
@@ -128,8 +128,9 @@ async def test_a_call_that_is_given_up_by_all_ends_and_can_be_made_again(parties
         polls = parties.ps.count("/pending/0")
         await asyncio.sleep(0.1)
         assert parties.ps.count("/pending/0") == polls
-        parties.ps.waits = 0
+        parties.ps.open["/pending/0"].polls = 0
         assert (await http.get(PERSON_URL)).status_code == 200
+    assert parties.ps.person_requests == 1
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -193,3 +193,16 @@ async def test_every_resource_token_that_waited_has_its_answer(world: World) -> 
     lost = auth_token(await agent.poll(waiting))
     assert auth_token(await agent.ask_auth_token(first, token)) == lost
     assert auth_token(await agent.ask_auth_token(second, token)) == lost
+
+
+async def test_polls_that_come_too_fast_are_told_so_and_held_ones_never(world: World) -> None:
+    """§11.9.4 `slow_down`, with Retry-After; the decision is not kept back by it."""
+    agent, browser, token = await world.introduced()
+    waiting = await agent.ask_auth_token(agent.challenged(token), token)
+    answers = [await agent.poll(waiting) for _ in range(30)]
+    assert answers[0].status == 202
+    assert error_of(answers[-1]) == (429, "slow_down") and answers[-1].header("retry-after")
+    held = asyncio.create_task(agent.poll(waiting, headers=[("prefer", "wait=30")]))
+    await browser.open_next()
+    await browser.decide("approved", "orders.read")
+    assert (await asyncio.wait_for(held, 10)).status == 200
