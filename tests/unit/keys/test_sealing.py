@@ -178,6 +178,20 @@ def test_a_running_server_goes_on_when_the_secret_changes(path: Path, clock: Clo
     assert running.current == before
 
 
+def test_whether_it_is_protected_is_asked_of_the_file_as_it_is_now(path: Path, clock: Clock) -> None:
+    one, other = KeyFile(path, seal=quick(), clock=clock), KeyFile(path, seal=quick(), clock=clock)
+    one.protect(None)
+    assert not other.protected
+
+
+@pytest.mark.parametrize("seal", ["x", 7, []])
+def test_a_seal_that_is_no_object_is_refused(path: Path, seal: Any) -> None:
+    KeyFile(path)
+    path.write_text(json.dumps({**document(path), "seal": seal}))
+    with pytest.raises(KeyFileError, match="its seal is not a JSON object"):
+        KeyFile(path)
+
+
 def test_the_passphrase_is_worked_out_once_for_a_file(
     path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
