@@ -17,6 +17,7 @@ import pytest
 
 from aauthkit.keys import LONGEST_LIFETIME, MARGIN, PUBLISHED_BEFORE, KeyFile, KeyFileError
 from aauthkit.keys.keyset import MAX_PREVIOUS
+from aauthkit.keys.private_files import locked
 from aauthkit.protocol.jose import key_from_jwks
 from tests.plugins.signing import NOW, new_key
 from tests.plugins.tls import Clock
@@ -225,6 +226,18 @@ def test_of_processes_that_rotate_at_once_there_is_one_next_key(keys: KeyFile, p
     assert len(kids) == 1
     assert set(published(keys)) == {keys.current.kid, *kids}
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_who_changes_the_file_waits_for_whoever_changes_it_now(keys: KeyFile, path: Path) -> None:
+    before = path.read_bytes()
+    with locked(path.parent):
+        rotating = threading.Thread(target=keys.rotate)
+        rotating.start()
+        rotating.join(0.2)
+        assert rotating.is_alive()
+        assert path.read_bytes() == before
+    rotating.join()
+    assert path.read_bytes() != before
 
 
 def test_threads_that_read_while_it_changes_always_see_a_whole_set(keys: KeyFile, clock: Clock) -> None:

@@ -138,26 +138,29 @@ def test_the_same_key_is_never_sealed_to_the_same_bytes(path: Path, clock: Clock
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        {"aead": "aes"},
-        {"kdf": "pbkdf2"},
-        {"salt": None},
-        {"salt": "AAAA"},
-        {"operations": 0},
-        {"operations": 10_000},
-        {"operations": "3"},
-        {"memory": 2**40},
-        {"memory": 1},
-        {"memory": True},
+        ({"aead": "aes"}, "sealed in a way that is not known"),
+        ({"kdf": "pbkdf2"}, "sealed in a way that is not known"),
+        ({"salt": None}, "names no salt"),
+        ({"salt": "AAAA"}, "out of bounds"),
+        ({"operations": 0}, "out of bounds"),
+        ({"operations": 10_000}, "out of bounds"),
+        ({"operations": "3"}, "out of bounds"),
+        ({"operations": True}, "out of bounds"),
+        ({"memory": 2**40}, "out of bounds"),
+        ({"memory": 1}, "out of bounds"),
+        ({"memory": "65536"}, "out of bounds"),
     ],
 )
-def test_a_seal_out_of_form_or_bounds_is_refused_before_any_work(path: Path, change: dict[str, Any]) -> None:
+def test_a_seal_out_of_form_or_bounds_is_refused_before_any_work(
+    path: Path, change: dict[str, Any], reason: str
+) -> None:
     KeyFile(path, seal=quick())
     whole = document(path)
     whole["seal"] |= change
     path.write_text(json.dumps(whole))
-    with pytest.raises(KeyFileError, match="seal"):
+    with pytest.raises(KeyFileError, match=reason):
         KeyFile(path, seal=quick())
 
 
@@ -247,6 +250,20 @@ def test_f88_a_file_with_the_secret_that_others_can_read_is_refused(tmp_path: Pa
     secret.chmod(0o644)
     with pytest.raises(KeyFileError, match="chmod 600"):
         Seal.from_environment({"AAUTHKIT_KEYS_PASSPHRASE_FILE": str(secret)})
+
+
+def test_a_file_with_the_secret_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_bytes(b"\xff" * 40)
+    with pytest.raises(KeyFileError, match="is not text"):
+        Seal.from_environment({"AAUTHKIT_KEYS_PASSPHRASE_FILE": str(secret)})
+
+
+def test_a_passphrase_of_eight_characters_will_do() -> None:
+    assert Seal.passphrase("8 letter")
+    with pytest.raises(KeyFileError, match="at least 8"):
+        Seal.passphrase("7 lette")
 
 
 def test_without_one_a_file_is_not_protected(path: Path) -> None:

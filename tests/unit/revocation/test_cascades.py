@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aauthkit.deferred import CHANNEL
+from aauthkit import deferred
+from aauthkit.deferred import MIGRATIONS as PENDING_TABLES
+from aauthkit.deferred import Deferred
 from aauthkit.protocol.jose import parse_json
+from aauthkit.protocol.messages import Answer
 from aauthkit.revocation import Downstream
 from aauthkit.revocation.cascades import HOLD, MAX_HELD, hold_of
 from aauthkit.serving import Request
@@ -147,22 +150,25 @@ async def test_what_takes_longer_is_202_and_its_end_is_found_at_the_pending_url(
 
 
 async def test_a_held_poll_is_answered_when_the_cascade_ends(
-    provider: Party, recipient: Recipient, gate: asyncio.Event, database: Database
+    provider: Party, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is woken: it would not look again by itself."""
+    monkeypatch.setattr(deferred, "LOOK_AGAIN", 3600.0)
     pending = await provider.revoke("t-1", headers=AT_ONCE)
-    async with database.subscribe(CHANNEL):
-        polling = asyncio.create_task(provider.poll(pending, wait=60))
+    polling = asyncio.create_task(provider.poll(pending, wait=60))
+    for _ in range(20):
         await asyncio.sleep(0)
-        gate.set()
-        assert done(await polling)
+    gate.set()
+    assert done(await polling)
 
 
 async def test_a_repeat_while_it_is_deferred_is_given_the_same_pending_url(
-    provider: Party, gate: asyncio.Event
+    database: Database, provider: Party, gate: asyncio.Event
 ) -> None:
     first = await provider.revoke("t-1", headers=AT_ONCE)
     second = await provider.revoke("t-1", headers=AT_ONCE)
     assert first.header("location") == second.header("location")
+    assert await database.fetch_one("SELECT count(*) AS total FROM pending") == {"total": 1}
     gate.set()
 
 
@@ -188,6 +194,20 @@ async def test_the_pending_url_is_404_to_any_other_server(
     assert error_of(await provider.poll(pending, drop=("@path",))) == (401, "invalid_input")
     assert (await provider.poll(pending)).status == 202
     gate.set()
+
+
+async def test_a_pending_url_that_never_was_or_is_somebody_elses_is_404(
+    database: Database, recipient: Recipient, provider: Party, clock: Clock
+) -> None:
+    """draft-11 §13.2: also what this very server waits for in another matter."""
+    await database.migrate(PENDING_TABLES)
+    async with database.transaction() as tx:
+        other = await Deferred(PS, database, clock=clock).open(
+            tx, kind="other", owner=f"server {PROVIDER}", data={}, lifetime=60
+        )
+    for name in ("never-was", other.id):
+        answer = Answer(202, (("location", f"{PS}/revoke/pending/{name}"),))
+        assert error_of(await provider.poll(answer)) == (404, "not_found")
 
 
 async def test_a_cascade_that_fails_is_500_and_the_revocation_stands(
@@ -228,8 +248,11 @@ async def test_another_process_takes_over_where_the_first_one_is_gone(
         provider = other.party()
         gate.set()
         assert (await provider.poll(pending)).status == 202
-        assert len(river.calls) == 1
-        clock.advance(60)
+        clock.advance(59)
+        assert (await provider.poll(pending)).status == 202
+        assert other.revocations._cascades is not None
+        assert not other.revocations._cascades._flights
+        clock.advance(1)
         await provider.poll(pending)
         await ended(second, other)
         assert done(await provider.poll(pending))

@@ -226,10 +226,28 @@ async def test_a_party_that_refuses_the_issuer_takes_none(ps: IssuerServer, revo
     assert await sent(revoker()) == Outcome(PS, UNSUPPORTED, "it answered 403 unsupported_iss")  # type: ignore[arg-type]
 
 
-async def test_a_party_that_is_asked_too_often_says_when_to_come_again(ps: IssuerServer, revoker: MakeRevoker) -> None:
-    ps.replies["/revoke"] = answered(429, {"error": "rate_limited"}, ("retry-after", "77"))
+@pytest.mark.parametrize(("status", "after"), [(429, 77), (503, 77), (500, None), (404, None)])
+async def test_a_party_that_is_asked_too_often_says_when_to_come_again(
+    ps: IssuerServer, revoker: MakeRevoker, status: int, after: int | None
+) -> None:
+    ps.replies["/revoke"] = answered(status, {"error": "rate_limited"}, ("retry-after", "77"))
     outcome = await sent(revoker())
-    assert (outcome.status, outcome.retry_after) == (UNAVAILABLE, 77)
+    assert (outcome.status, outcome.retry_after) == (UNAVAILABLE, after)
+
+
+async def test_a_party_that_names_no_time_leaves_it_to_the_sender(ps: IssuerServer, revoker: MakeRevoker) -> None:
+    ps.replies["/revoke"] = answered(429, {"error": "rate_limited"})
+    assert (await sent(revoker())).retry_after is None
+
+
+async def test_what_is_known_of_a_party_is_not_asked_for_again(
+    ps: IssuerServer, revoker: MakeRevoker, clock: Clock
+) -> None:
+    made = revoker()
+    for _ in range(3):
+        assert (await sent(made)).status == "recorded"
+        clock.advance(61)
+    assert ps.metadata_fetches == 1
 
 
 async def test_a_party_without_an_endpoint_takes_none(ps: IssuerServer, revoker: MakeRevoker) -> None:
