@@ -20,6 +20,7 @@ demo: $(VENV)/demo.stamp  ## the whole story on this machine; HEADLESS=1 plays t
 
 test: lint  ## lint, then every test
 	@$(BIN)/python -m tests.chromium
+	@$(BIN)/python -m tests.node
 	$(BIN)/pytest -n $(WORKERS)
 
 lint: $(VENV)/dev.stamp  ## ruff, mypy --strict and the arrows between rooms
@@ -39,7 +40,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 	--no-emit-index-url --custom-compile-command "make lock"
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist tests/interop/node/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What development needs includes what the demonstration needs, in the same versions.

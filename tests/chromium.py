@@ -50,7 +50,8 @@ def find() -> Path | None:
     return installed[-1] if installed else None
 
 
-def _root_on_debian() -> bool:
+def root_on_debian() -> bool:
+    """Whether a package of Debian can be installed here without asking anybody."""
     if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("apt-get"):
         return False
     try:
@@ -63,7 +64,7 @@ def provide() -> None:
     """Install Chromium as root on Debian; elsewhere say how. Never fails: the tests name what they lack."""
     if find():
         return
-    if not _root_on_debian():
+    if not root_on_debian():
         print(f"No Chromium here, so the browser tests will not run. To get one: {HOW}.")
         return
     print("Installing Chromium for the browser tests (apt-get install chromium)", flush=True)

@@ -16,8 +16,11 @@ pytest_plugins = [
     "tests.plugins.tls",
     "tests.plugins.discovering",
     "tests.plugins.simulators",
+    "tests.plugins.tracing",
     "tests.plugins.people",
     "tests.plugins.world",
+    "tests.plugins.peers",
+    "tests.plugins.rows",
 ]
 
 

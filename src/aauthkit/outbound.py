@@ -11,15 +11,20 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import urldefrag, urljoin, urlsplit
 
+from opentelemetry.trace import SpanKind
+
+from . import telemetry
 from .egress import EgressError
 from .protocol.headers import HeaderError, Requirement, parse_requirement, parse_retry_after
 from .protocol.httpsig import BASE_COMPONENTS, content_digest, sign_request
 from .protocol.identifiers import origin_of
 from .protocol.jose import JoseError, SigningKey, parse_json
 from .protocol.messages import Answer, SignedRequest
+from .protocol.plain_form import is_plain_value, sign_plain
 from .protocol.signature_key import jwks_uri_header, jwt_header
 
 DEFAULT_WAIT: Final = 45
@@ -64,6 +69,11 @@ class Credential:
 
     key: SigningKey = field(repr=False)
     signature_key: str = field(repr=False)
+    plain: bool = field(init=False, repr=False, compare=False)
+    """Whether `signature_key` is signed just as it is; looked at once, for it is long."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain", is_plain_value(self.signature_key))
 
     @classmethod
     def from_token(cls, key: SigningKey, token: str) -> Credential:
@@ -97,28 +107,53 @@ def sign_outgoing(
     Covered are the base components (draft-11 §11.3.3.1), a query if there is one, the digest and type of a body, a
     session token in `Authorization` (§6.3), and whatever `components` names.
     """
-    extra: list[tuple[str, str]] = []
+    fields = dict(request.headers)
+    extra: tuple[tuple[str, str], ...] = ()
+    if body and "content-digest" not in fields:
+        extra = (("content-digest", content_digest(body)),)
+        fields |= extra
+    names = _covered(
+        "?" in request.target, bool(body), "content-type" in fields, "authorization" in fields, tuple(components)
+    )
+    signed = None
+    if credential.plain and len(fields) == len(request.headers) + len(extra):
+        signed = sign_plain(
+            request,
+            fields,
+            credential.key,
+            signature_key=credential.signature_key,
+            names=names,
+            created=int(now),
+            nonce=nonce,
+        )
+    if signed is None:
+        signed = sign_request(
+            request.with_headers(extra),
+            credential.key,
+            signature_key=credential.signature_key,
+            components=names,
+            created=int(now),
+            nonce=nonce,
+        )
+    return (*extra, *signed)
+
+
+@lru_cache(maxsize=64)
+def _covered(
+    query: bool, body: bool, content_type: bool, authorization: bool, components: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What a signature covers besides `signature-key`, each once: see `sign_outgoing`."""
     covered = [*BASE_COMPONENTS[:3]]
-    if request.query is not None:
+    if query:
         covered.append("@query")
     if body:
-        if not request.values("content-digest"):
-            extra.append(("content-digest", content_digest(body)))
         covered.append("content-digest")
-    if body and request.values("content-type"):
+    if body and content_type:
         covered.append("content-type")
-    if request.values("authorization"):
+    if authorization:
         covered.append("authorization")
-    covered += [name for name in components if name not in covered and name != "signature-key"]
-    signed = sign_request(
-        request.with_headers(extra),
-        credential.key,
-        signature_key=credential.signature_key,
-        components=covered,
-        created=int(now),
-        nonce=nonce,
-    )
-    return (*extra, *signed)
+    more = (name for name in components if name not in covered and name != "signature-key")
+    return tuple(dict.fromkeys((*covered, *more)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +247,7 @@ class Outbound:
     ) -> Answer:
         """One signed request; `wait` seconds are asked for with `Prefer` and added to the time limit."""
         body = json.dumps(json_body, ensure_ascii=False, allow_nan=False).encode() if json_body is not None else b""
-        fields = [*headers]
+        fields = [*headers, *telemetry.onward(tuple(headers))]
         if body:
             fields.append(("content-type", "application/json"))
         if wait:
@@ -241,6 +276,22 @@ class Outbound:
         was interrupted goes on where `answer` is that of a poll and `url` its pending URL. Raises `OutboundError`,
         `EgressError`.
         """
+        if answer.status != 202:
+            return answer
+        with telemetry.span("outbound", "aauth.wait", {"aauth.on": origin_of(url)}) as told:
+
+            async def meet(pending: Pending) -> None:
+                if pending.requirement is not None:
+                    told.set_attribute("aauth.requirement", telemetry.requirement_of(pending.requirement.value))
+                await on_pending(pending)
+
+            answer = await self._follow(answer, url, credential, meet, wait)
+            told.set_attribute("http.response.status_code", answer.status)
+            return answer
+
+    async def _follow(
+        self, answer: Answer, url: str, credential: Credential | CurrentCredential, on_pending: OnPending, wait: int
+    ) -> Answer:
         interval, slower, location = 0, 0, None
         while True:
             if answer.status == 202:
@@ -265,7 +316,12 @@ class Outbound:
         for pause in (*LOST_PAUSES, None):
             current = credential if isinstance(credential, Credential) else await credential()
             try:
-                return await self.call("GET", location, current, wait=wait)
+                with telemetry.span(
+                    "outbound", "aauth.poll", {"aauth.on": origin_of(location)}, kind=SpanKind.CLIENT
+                ) as told:
+                    answer = await self.call("GET", location, current, wait=wait)
+                    told.set_attribute("http.response.status_code", answer.status)
+                    return answer
             except EgressError as error:
                 if pause is None or not error.passing:
                     raise

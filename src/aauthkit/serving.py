@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
+from . import telemetry
+from .protocol.headers import HeaderError, parse_requirement
 from .protocol.httpsig import DigestCheck, DigestMismatch
 from .protocol.identifiers import authority_of, scheme_of
 from .protocol.jose import JoseError, parse_json
 from .protocol.messages import Answer, HeaderList, Refusal, SignedRequest, header_values
-from .protocol.problems import Problem, SignatureFailure
+from .protocol.problems import Problem, SignatureFailure, WireError
 from .store import StoreBusy, StoreUnavailable
 
 log = logging.getLogger("aauthkit.serving")
@@ -213,27 +215,27 @@ class Routes:
     """The table of a role's paths. HEAD is answered as GET; the adapter leaves the body out."""
 
     def __init__(self, *routes: Route, headers: Mapping[str, str] | None = None) -> None:
-        self._exact: dict[str, dict[str, Handler]] = {}
-        self._patterns: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
+        self._patterns: list[tuple[re.Pattern[str], str]] = []
         self._headers = tuple((headers or {}).items())
         self.routes = routes
-        by_path: dict[str, dict[str, Handler]] = {}
+        self._by_path: dict[str, dict[str, Handler]] = {}
         for route in routes:
-            by_path.setdefault(route.path, {})[route.method] = route.handler
-        for path, methods in by_path.items():
-            if "{" not in path:
-                self._exact[path] = methods
-            else:
-                self._patterns.append((_pattern_of(path), methods))
+            self._by_path.setdefault(route.path, {})[route.method] = route.handler
+        self._patterns = [(_pattern_of(path), path) for path in self._by_path if "{" in path]
 
     def find(self, path: str) -> tuple[dict[str, Handler], dict[str, str]] | None:
         """The handlers of a path by method, and what its `{names}` matched."""
-        if path in self._exact:
-            return self._exact[path], {}
-        for pattern, methods in self._patterns:
+        matched = self._match(path)
+        return None if matched is None else (self._by_path[matched[0]], matched[1])
+
+    def _match(self, path: str) -> tuple[str, dict[str, str]] | None:
+        """The path of the table that this one is, and what its `{names}` matched."""
+        if path in self._by_path and "{" not in path:
+            return path, {}
+        for pattern, template in self._patterns:
             match = pattern.match(path)
             if match:
-                return methods, match.groupdict()
+                return template, match.groupdict()
         return None
 
     def serves(self, path: str) -> bool:
@@ -245,28 +247,45 @@ class Routes:
 
         Records that are out of reach for the moment are 503, which a poll survives (draft-11 §11.8.4).
         """
+        with telemetry.serving(request.method, request.headers) as told:
+            answer = await self._answer(request, told)
+            told.answered(answer.status, _requirement_of(answer))
+        present = {name for name, _ in answer.headers}
+        return answer.with_headers(*((n, v) for n, v in self._headers if n not in present))
+
+    async def _answer(self, request: Request, told: telemetry.Serving) -> Answer:
         try:
             check_message(request)
-            found = self.find(request.path)
+            found = self._match(request.path)
             if found is None:
                 raise Problem("not_found")
-            methods, names = found
+            template, names = found
+            told.routed(template)
+            methods = self._by_path[template]
             method = "GET" if request.method == "HEAD" and "HEAD" not in methods else request.method
             if method not in methods:
                 served = {*methods, "HEAD"} if "GET" in methods else set(methods)
                 raise Problem("method_not_allowed", headers=[("allow", ", ".join(sorted(served)))])
-            answer = await methods[method](request, **names)
+            return await methods[method](request, **names)
         except Refusal as refusal:
-            answer = refusal.answer()
+            if isinstance(refusal, WireError):
+                told.refused(refusal.code)
+            return refusal.answer()
         except (StoreBusy, StoreUnavailable) as error:
             log.error("records out of reach while answering %s %s: %s", request.method, _loggable(request.path), error)
-            answer = Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
+            return Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
         except Exception:
             # Never the error's text: it may hold what a caller must not see (draft-11 §11.9.2).
             log.exception("fault while answering %s %s", request.method, _loggable(request.path))
-            answer = Problem("server_error").answer()
-        present = {name for name, _ in answer.headers}
-        return answer.with_headers(*((n, v) for n, v in self._headers if n not in present))
+            return Problem("server_error").answer()
+
+
+def _requirement_of(answer: Answer) -> str | None:
+    try:
+        requirement = parse_requirement(answer.values("aauth-requirement"))
+    except HeaderError:
+        return None
+    return requirement.value if requirement is not None else None
 
 
 def _loggable(path: str) -> str:

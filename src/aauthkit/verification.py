@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from .assertions import Assertion, Assertions
 from .callers import Agent, Caller, Delegate, Grant, Person, Pseudonym, Server
 from .discovery import Discovery, DiscoveryFailed
 from .protocol.components import ComponentError
@@ -29,8 +30,9 @@ from .protocol.httpsig import (
     signature_base,
 )
 from .protocol.identifiers import NO_LOOPBACK, InvalidIdentifier, LoopbackProfile, check_server_identifier
-from .protocol.jose import ALGORITHMS, BadSignature, PublicKey
+from .protocol.jose import ALGORITHMS, BadSignature, Jwt, PublicKey
 from .protocol.messages import SignedRequest
+from .protocol.plain_form import QUERY_COMPONENTS, PlainSignature, plainly_covered, read_plain
 from .protocol.problems import SignatureCode, SignatureFailure
 from .protocol.signature_key import (
     DelegatedKey,
@@ -61,9 +63,6 @@ from .replay import ReplayCache
 from .trust import Trust
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-MAX_ASSERTIONS: Final = 4096
-"""Verified tokens remembered by one verifier."""
-QUERY_COMPONENTS: Final = frozenset({"@query", "@target-uri", "@request-target"})
 _SIGNATURE_FIELDS: Final = ("signature", "signature-input", "signature-key")
 
 
@@ -160,7 +159,7 @@ class Verifier:
         self.is_revoked = is_revoked
         self.accept_base64url = accept_base64url
         self.clock = clock
-        self._assertions: dict[str, Token] = {}
+        self._assertions = Assertions()
 
     async def verify(self, request: SignedRequest, accepts: Accepts) -> Verified:
         """Who sent `request`. Raises `SignatureFailure`; waits only where an issuer's key must be fetched."""
@@ -179,6 +178,46 @@ class Verifier:
     def verify_now(self, request: SignedRequest, accepts: Accepts, fetched: Fetched = _NOTHING) -> Verified:
         """The walk of draft-11 §11.3.4. Raises `SignatureFailure`, or `KeyNeeded` where it would have to wait."""
         now = self.clock()
+        plain = read_plain(request)
+        verified = None if plain is None else self._verify_plain(plain, request, accepts, now, fetched)
+        return self._walk(request, accepts, now, fetched) if verified is None else verified
+
+    def _verify_plain(
+        self, plain: PlainSignature, request: SignedRequest, accepts: Accepts, now: float, fetched: Fetched
+    ) -> Verified | None:
+        """`_walk` for a request in plain form, step by step; `None` as soon as a step is not plainly passed.
+
+        Nothing is refused here: `_walk` then decides, and says why. So this way in can cost time, but cannot refuse what
+        `_walk` accepts; and it accepts nothing of which one of its steps was left out.
+        """
+        # Step 1 is `read_plain`; steps 2 to 4:
+        if not (
+            plainly_covered(plain, request.target, body=accepts.body, query=accepts.query)
+            and plain.cover.names.issuperset(accepts.components)
+            and not plain.created < now - self.window
+            and not plain.created > now + self.window
+            and "jwt" in accepts.schemes
+        ):
+            return None
+        try:
+            # Steps 5 and 6; and what `plain` holds is a token, or this would have failed.
+            caller = self._resolve_token(plain.token, accepts, now, fetched)
+        except SignatureFailure:
+            return None
+        key = caller.key
+        # Step 7.
+        base = plain.base(request)
+        if base is None:
+            return None
+        try:
+            key.verify(base, plain.signature)
+        except BadSignature:
+            return None
+        self._admit_once(request, key, base, plain.created, now)
+        return Verified(caller, key, plain.cover.names, plain.created, request, base)
+
+    def _walk(self, request: SignedRequest, accepts: Accepts, now: float, fetched: Fetched) -> Verified:
+        """Every step in full, for a request in any form."""
         # Step 1: all three fields, each in form; some of them is as bad as none.
         entry, signature, member = self._extract(request, accepts)
         # Step 2: what must be covered is.
@@ -202,9 +241,13 @@ class Verifier:
                 self._retry(caller.iss, caller.dwk, kid or key.thumbprint, key, fetched)
             cause = known_mistake(request, entry, key, signature)
             raise SignatureFailure("invalid_signature", cause or str(error)) from error
+        self._admit_once(request, key, base, created, now)
+        return Verified(caller, key, entry.bare_names, created, request, base)
+
+    def _admit_once(self, request: SignedRequest, key: PublicKey, base: bytes, created: int, now: float) -> None:
+        """draft-11 §11.3.4.2: a request that changes something counts once."""
         if self.replay_methods(request.method):
             self.replay.admit(key.thumbprint, hashlib.sha256(base).digest(), created + self.window + 1, now)
-        return Verified(caller, key, entry.bare_names, created, request, base)
 
     def _extract(self, request: SignedRequest, accepts: Accepts) -> tuple[SignatureInput, bytes, SchemeMember]:
         missing = [name for name in _SIGNATURE_FIELDS if not request.values(name)]
@@ -243,7 +286,7 @@ class Verifier:
     ) -> tuple[Caller, PublicKey, str | None]:
         """draft-11 §11.3.4 step 5: the caller and the key, by scheme, with the name the scheme gave that key."""
         if isinstance(presented, JwtKey):
-            caller = self._resolve_token(presented, accepts, now, fetched)
+            caller = self._resolve_token(presented.raw, accepts, now, fetched, presented.jwt)
             return caller, caller.key, caller.key.kid
         if isinstance(presented, JwksUriKey):
             server = self._resolve_server(presented, accepts, fetched)
@@ -285,27 +328,43 @@ class Verifier:
             raise KeyNeeded(iss, dwk, kid, failed=key)
 
     def _resolve_token(
-        self, presented: JwtKey, accepts: Accepts, now: float, fetched: Fetched
+        self, raw: str, accepts: Accepts, now: float, fetched: Fetched, jwt: Jwt | None = None
     ) -> Agent | Person | Grant:
-        remembered = self._assertions.get(presented.raw)
-        try:
-            token = remembered or read_token(
-                presented.raw, accepts.token_types, loopback=self.loopback, jwt=presented.jwt
-            )
-            if presented.jwt.header.get("typ") not in accepts.token_types or isinstance(token, ResourceToken):
-                raise TokenRejected("a token of this type has no place here")
-            self.check_context(token)
-            check_lifetime(token, now, ceilings=self.ceilings, window=self.window)
-            if remembered is None:
-                self._verify_issuer(token, fetched)
-        except TokenRejected as error:
-            raise _token_failure(error) from error
+        """Whom a token proves; `jwt` is the token taken apart, where that was done already."""
+        known = self._assertions.find(raw)
+        if known is not None and known.typ in accepts.token_types and known.begins <= now < known.ends:
+            assertion = known
+        else:
+            try:
+                assertion = self._examine(raw, known, accepts, now, fetched, jwt)
+            except TokenRejected as error:
+                raise _token_failure(error) from error
+        token = assertion.token
         if self.is_revoked(token.iss, token.jti):
-            self._assertions.pop(presented.raw, None)
+            self._assertions.forget(token.iss, token.jti)
             raise SignatureFailure("revoked_jwt", "the token was revoked by its issuer")
-        if remembered is None:
-            self._remember(token)
-        return _caller(token)
+        if known is None:
+            self._assertions.remember(assertion, now)
+        return assertion.caller
+
+    def _examine(
+        self, raw: str, known: Assertion | None, accepts: Accepts, now: float, fetched: Fetched, jwt: Jwt | None
+    ) -> Assertion:
+        """Everything about a token but its revocation; a `known` one needs no second look at its issuer's signature."""
+        if known is None:
+            token = read_token(raw, accepts.token_types, loopback=self.loopback, jwt=jwt)
+        else:
+            token = known.token
+            if known.typ not in accepts.token_types:
+                raise TokenRejected("a token of this type has no place here")
+        if isinstance(token, ResourceToken):
+            raise TokenRejected("a token of this type has no place here")
+        self.check_context(token)
+        check_lifetime(token, now, ceilings=self.ceilings, window=self.window)
+        if known is not None:
+            return known
+        self._verify_issuer(token, fetched)
+        return Assertion.of(token)
 
     def check_context(self, token: Token) -> None:
         """A person or auth token is for this server alone (draft-11 §7.1.4 step 1, §9.4.3.2 step 2)."""
@@ -322,31 +381,9 @@ class Verifier:
             self._retry(token.iss, token.dwk, token.kid, key, fetched)
             raise
 
-    def _remember(self, token: Token) -> None:
-        """Keep a verified token by its exact bytes, so that its next use costs one signature less."""
-        if len(self._assertions) >= MAX_ASSERTIONS:
-            now = self.clock()
-            # Over a copy: synchronous callers come from several threads.
-            known = list(self._assertions.items())
-            ended = [raw for raw, old in known if old.exp <= now] or [raw for raw, _ in known[: MAX_ASSERTIONS // 8]]
-            for raw in ended:
-                self._assertions.pop(raw, None)
-        self._assertions[token.raw] = token
-
     def forget(self, iss: str, jti: str) -> None:
         """Drop a remembered token, when its revocation arrives."""
-        known = list(self._assertions.items())
-        for raw in [raw for raw, token in known if (token.iss, token.jti) == (iss, jti)]:
-            self._assertions.pop(raw, None)
-
-
-def _caller(token: Token) -> Agent | Person | Grant:
-    if isinstance(token, AgentToken):
-        return Agent(token)
-    if isinstance(token, PersonToken):
-        return Person(token)
-    assert isinstance(token, AuthToken)
-    return Grant(token)
+        self._assertions.forget(iss, jti)
 
 
 def _required(request: SignedRequest, accepts: Accepts) -> list[str]:

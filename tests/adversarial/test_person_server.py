@@ -146,8 +146,9 @@ async def test_sub_agents_and_agents_of_other_person_servers_are_refused(world: 
     [
         {"upstream_token": "x"},
         {"subagent_token": "x"},
-        {"mission_s256": "x" * 43},
-        {"prompt": "none"},
+        {"mission_s256": "x" * 42},
+        {"mission_s256": "A" * 42 + "B"},
+        {"prompt": "none consent"},
         {"resource": "https://orders.example:8443"},
         {"resource": None},
         {"device": "a\u202eb"},

@@ -33,7 +33,9 @@ async def test_it_publishes_the_floor(world: World) -> None:
     assert document["issuer"] == PS and document["accept_signature_algs"] == ["Ed25519", "ES256"]
     assert document["person_token_endpoint"] == f"{PS}/person"
     assert document["auth_token_endpoint"] == f"{PS}/token"
-    assert not {"token_endpoint", "mission_endpoint", "permission_endpoint", "interaction_endpoint"} & document.keys()
+    for name in ("mission", "permission", "audit", "interaction"):
+        assert document[f"{name}_endpoint"] == f"{PS}/{name}"
+    assert not {"token_endpoint", "mission_control_endpoint"} & document.keys()
     keys = body((await browser.get(document["jwks_uri"].removeprefix(PS))).answer)["keys"]
     assert keys == [{**world.key.public.jwk, "use": "sig"}]
     assert not any("d" in key for key in keys)

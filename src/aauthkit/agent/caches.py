@@ -7,7 +7,8 @@ for one person, resource or key is ever found where another's is looked for.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic, Literal, TypeVar
 
 from ..outbound import Credential
@@ -99,6 +100,11 @@ class Place:
         return PersonPlace(self.key, self.person_server, self.upstream, self.resource, self.mission)
 
 
+def covers(held: Held, scope: frozenset[str], account: str | None) -> bool:
+    """Whether an auth token is for this account and opens all of this scope."""
+    return scope <= held.granted and getattr(held.token, "account", None) == account
+
+
 P = TypeVar("P")
 T = TypeVar("T")
 
@@ -150,10 +156,25 @@ class SessionPlace:
         return cls(place.person_server, place.upstream, place.resource, place.account)
 
 
-class Wallet:
-    """The tokens of one agent: for a person, granted, and of resources. Looking one up is plain, from any thread."""
+def _keyless(place: Place) -> Place:
+    """The same place, under whatever key."""
+    return replace(place, key="")
 
-    def __init__(self, limit: int = MAX_PLACES) -> None:
+
+def _unshared(_place: Place, _held: Held) -> None:
+    """For tokens that are nowhere else."""
+
+
+class Wallet:
+    """The tokens of one agent: for a person, granted, and of resources. Looking one up is plain, from any thread.
+
+    `forget` is told of a token that a server refused.
+    """
+
+    def __init__(self, limit: int = MAX_PLACES, forget: Callable[[Place, Held], None] = _unshared) -> None:
+        self._forget = forget
+        self._shown: _Shelf[PersonPlace, bool] = _Shelf(limit)
+        self._asked: _Shelf[Place, frozenset[str]] = _Shelf(limit)
         self._persons: _Shelf[PersonPlace, Held] = _Shelf(limit)
         self._grants: _Shelf[Place, Held] = _Shelf(limit)
         self._sessions: _Shelf[SessionPlace, Session] = _Shelf(limit)
@@ -180,19 +201,26 @@ class Wallet:
 
     def knows(self, place: Place) -> bool:
         """Whether this resource was ever shown for whom the agent acts, so that it is begun with at once."""
-        return self._persons.get(place.person) is not None
+        return self._shown.get(_keyless(place).person) is not None
+
+    def asked(self, place: Place) -> frozenset[str]:
+        """The scope that the last auth token of `place` was asked with, whichever key it was bound to; or nothing."""
+        return self._asked.get(_keyless(place)) or frozenset()
 
     def keep(self, place: Place, held: Held) -> None:
         """Put a token in its place, instead of the one that was there."""
         if held.level == "grant":
             self._grants.put(place, held)
+            self._asked.put(_keyless(place), held.asked)
         elif held.level == "person":
             self._persons.put(place.person, held)
+            self._shown.put(_keyless(place).person, True)
 
     def drop(self, place: Place, held: Held) -> None:
         """Forget a token that a server refused, if it is still the current one."""
         self._grants.drop(place, held)
         self._persons.drop(place.person, held)
+        self._forget(place, held)
 
 
 def _presentable(held: Held | None, now: float) -> Held | None:

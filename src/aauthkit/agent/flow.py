@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from .. import telemetry
 from ..protocol.headers import (
     HeaderError,
     Requirement,
@@ -110,6 +111,11 @@ class Call:
         return held is not None and (self._prepared or held.fresh(self._standing.clock()))
 
     @property
+    def polling(self) -> bool:
+        """Whether the resource holds the request, so that the next one is a poll."""
+        return self._location is not None
+
+    @property
     def _held(self) -> Held:
         assert self._presenting is not None, "ready() comes first"
         return self._presenting
@@ -159,8 +165,8 @@ class Call:
         )
 
     def _own_fields(self, message: SignedRequest, held: Held) -> HeaderList:
-        """What the agent adds of its own: its capabilities, and the session token that goes with what is presented."""
-        fields: list[tuple[str, str]] = []
+        """What the agent adds: its trace, its capabilities, and the session token that goes with what is presented."""
+        fields: list[tuple[str, str]] = [*telemetry.onward(message.headers)]
         if self._options.capabilities and not message.values("aauth-capabilities"):
             fields.append(capabilities_header(self._options.capabilities))
         session = self._standing.wallet.session(self._place)

@@ -6,6 +6,7 @@ import hashlib
 
 from ..outbound import DEFAULT_WAIT
 from ..outbound import Pending as Deferral
+from ..protocol.jose import SigningKey
 from .messages import Original
 from .standing import Options, Standing
 from .waiting import Pending
@@ -39,18 +40,25 @@ class Holding:
     def resumed(self) -> str | None:
         """The pending URL that an equal call left behind, if there is one; this call goes on with it."""
         waits = self._standing.waits
-        if not waits.holds_calls:
+        if waits.at(self._resource) is None:
             return None
         self._wait = waits.take_over(self._name)
         self._started = self._standing.clock()
         return self._wait.location if self._wait is not None else None
 
     @property
+    def key(self) -> SigningKey | None:
+        """The key that the request which is gone on with is bound to, or a pending one at the same resource."""
+        waits = self._standing.waits
+        found = self._wait or waits.at(self._resource)
+        return waits.key_of(found) if found is not None else None
+
+    @property
     def wants_a_person(self) -> bool:
         """Whether polls must say for whom the agent acts, as the held request did (draft-11 §6.5.1)."""
         return self._wait is not None and self._wait.level != "agent"
 
-    def keep(self, pending: Deferral, level: str) -> None:
+    def keep(self, pending: Deferral, level: str, key: SigningKey) -> None:
         """Remember what a 202 says, with the key that is bound to it."""
         now = self._standing.clock()
         if self._wait is None:
@@ -67,9 +75,10 @@ class Holding:
             requirement.value if requirement is not None else None,
             shown=shown,
             level=level,
+            jkt=key.kid,
         )
-        self._standing.waits.hold(self._wait.name)
-        self._standing.waits.keep(self._wait, self._standing.identity.key)
+        self._standing.waits.hold(self._wait)
+        self._standing.waits.keep(self._wait, key)
 
     def check_patience(self) -> None:
         """Return if the caller still waits. Raises `Pending`."""
@@ -80,10 +89,11 @@ class Holding:
     def ended(self) -> None:
         """The call is over, in whatever way; an equal one may go on where it was."""
         if self._wait is not None:
-            self._standing.waits.let_go(self._wait.name)
+            self._standing.waits.let_go(self._wait)
 
     def over(self) -> None:
         """The request has its final answer."""
         if self._wait is not None:
-            self._standing.waits.drop(self._wait.name)
+            self._standing.waits.drop(self._wait)
+            self._standing.waits.let_go(self._wait)
             self._wait = None

@@ -9,10 +9,11 @@ from ..egress import EgressError
 from ..outbound import OutboundError, Pending
 from ..protocol.jose import JoseError, parse_json
 from ..protocol.tokens import ResourceToken
-from .caches import Held, Place
+from .caches import Held, Place, covers
 from .checks import read_resource_token, verify_challenge
 from .connections import Connections
 from .errors import ChallengeLoop, ChallengeRefused, PendingRefused, ScopeReduced, Unreachable, refusal
+from .identity import Identity
 from .sessions import keep_session
 from .standing import Options, Standing
 
@@ -36,17 +37,13 @@ class Ask:
         return frozenset((self.scope or "").split())
 
 
-def covers(held: Held, scope: frozenset[str], account: str | None) -> bool:
-    """Whether an auth token is for this account and opens all of this scope."""
-    return scope <= held.granted and getattr(held.token, "account", None) == account
-
-
 @dataclass(frozen=True, slots=True)
 class Redeemer:
     """One call's way to auth tokens of `place`."""
 
     standing: Standing = field(repr=False)
     options: Options = field(repr=False)
+    identity: Identity = field(repr=False)
     place: Place
     met: set[object] = field(default_factory=set, repr=False)
 
@@ -72,20 +69,41 @@ class Redeemer:
         await verify_challenge(token, connections.discovery)
         current = standing.wallet.grant(self.place, standing.clock())
         if current is None or current is held or not covers(current, token.scope, token.account):
-            current = await standing.auth_token(self.place, token, held, connections, self.options)
+            current = await standing.auth_token(self.identity, self.place, token, held, connections, self.options)
         self.met.add(met)
         return current
+
+    async def renew(self, connections: Connections) -> Held | None:
+        """The auth token that has ended here had anew, at the resource's authorization endpoint (draft-11 §7.1.3).
+
+        `None`: there was none, or the endpoint gives nothing now; the request is then made with the person token, and
+        the resource says what it wants.
+        """
+        standing = self.standing
+        scope = standing.wallet.asked(self.place)
+        if not scope or standing.person_server is None:
+            return None
+        try:
+            asked = await self._resource_token(scope, connections)
+        except (RequestRefused, PendingRefused, SignatureRefused, ChallengeRefused):
+            return None
+        return await self.redeem(*asked, connections) if asked is not None else None
 
     async def authorize(self, scope: frozenset[str], connections: Connections) -> Held | None:
         """The scope asked for at the resource's authorization endpoint, with a person token (draft-11 §6.6).
 
         `None`: the resource has none, or manages access itself; a session token that it gives is kept.
         """
+        asked = await self._resource_token(scope, connections)
+        return await self.redeem(*asked, connections) if asked is not None else None
+
+    async def _resource_token(self, scope: frozenset[str], connections: Connections) -> tuple[str, Held] | None:
+        """What the authorization endpoint gives for `scope`, and the person token that was presented there."""
         standing, resource = self.standing, self.place.resource
         endpoint = standing.profiles.authorization_endpoint(resource)
         if endpoint is None or standing.person_server is None or not scope:
             return None
-        held = await standing.person_token(self.place, connections, self.options)
+        held = await standing.person_token(self.identity, self.place, connections, self.options)
         body: dict[str, Any] = {"scope": " ".join(sorted(scope))}
         if self.place.account is not None:
             body["account"] = self.place.account
@@ -113,7 +131,7 @@ class Redeemer:
             raw = parse_json(answer.body).get("resource_token")
         except JoseError as error:
             raise ChallengeRefused(f"the answer of {resource} is not a JSON document: {error}") from error
-        return await self.redeem(raw, held, connections) if isinstance(raw, str) else None
+        return (raw, held) if isinstance(raw, str) else None
 
 
 def _not_enough(token: ResourceToken, held: Held) -> ScopeReduced | ChallengeLoop:

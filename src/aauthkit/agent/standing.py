@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from ..protocol.identifiers import LoopbackProfile
+from ..protocol.jose import SigningKey
 from ..protocol.tokens import ResourceToken
 from .answering import Answers
-from .caches import Held, Place, Wallet
+from .caches import Held, Place, Wallet, covers
 from .clocks import Clocks
 from .connections import Connections, Exchange
 from .errors import NoPersonServer
 from .escort import Escort, Shown
 from .flights import Flights
-from .identity import Identity
+from .identity import Identities, Identity
 from .person import PersonChannel
 from .person_server import PersonServer, Statement, auth_name, redeemed
 from .profiles import Profiles
+from .shared import Shared
+from .spans import token_request
 from .waiting import Pending, Resumes
 from .waits import Wait, Waits, name_of
 from .watching import Watch, unwatched
@@ -35,7 +39,8 @@ class Options:
     `nonce`: whether each signature carries one (RFC 9421 §2.3). `person`: the way to the person, `None` where there is
     none. `spool`: how much is kept of a body that can be read only once, in bytes. `answers`: who answers a person's
     questions. `origins`: the only resources that may be called, if there is a limit. `wait`: for how many seconds a
-    call waits for somebody's decision, `None` for as long as it takes.
+    call waits for somebody's decision, `None` for as long as it takes. `key`: the only one to go on with, where what is
+    gone on with is bound to it.
     """
 
     person: PersonChannel | None
@@ -46,6 +51,7 @@ class Options:
     answers: Answers | None = field(default=None, repr=False)
     origins: frozenset[str] | None = None
     wait: float | None = None
+    key: SigningKey | None = field(default=None, repr=False)
 
     def explained(self, justification: str | None) -> Options:
         """The same, with another reason for the person to read; `None` leaves it."""
@@ -64,11 +70,12 @@ class Options:
 class Standing:
     """One agent, for the calls it makes. `person_server` is `None` for an agent that acts for nobody.
 
-    `clocks` says what time it is where; `clock` is the time by which tokens are fresh or not.
+    `clocks` says what time it is where; `clock` is the time by which tokens are fresh or not. `shared` is what other
+    processes of the agent have in common with this one, if anything.
     """
 
     person_server: str | None
-    identity: Identity
+    identities: Identities
     exchange: Exchange
     loopback: LoopbackProfile
     clocks: Clocks
@@ -80,22 +87,53 @@ class Standing:
     profiles: Profiles = field(default_factory=Profiles)
     flights: Flights = field(default_factory=Flights)
     shown: Shown = field(default_factory=Shown)
+    shared: Shared | None = None
 
-    def place(self, resource: str, account: str | None = None) -> Place:
-        """Where this agent's tokens for `resource` are, or for one account there."""
-        return Place(self.identity.key.kid, self.person_server or "", None, resource, account)
+    @property
+    def identity(self) -> Identity:
+        """The agent under the key that signs now."""
+        return self.identities.current
+
+    def place(self, identity: Identity, resource: str, account: str | None = None) -> Place:
+        """Where this agent's tokens for `resource` are under one key, or for one account there."""
+        return Place(identity.key.kid, self.person_server or "", None, resource, account)
+
+    def recall(self, identity: Identity, place: Place) -> None:
+        """Take up the tokens of `place` that other processes, or an earlier one, had."""
+        if self.shared is None:
+            return
+        if self.wallet.person(place, self.clock()) is None:
+            person = self.shared.find("person", place, identity.key)
+            if person is not None:
+                self.wallet.keep(place, person)
+        if self.wallet.grant(place, self.clock()) is None:
+            granted = self.shared.find("grant", place, identity.key)
+            if granted is not None:
+                self.wallet.keep(place, granted)
+
+    def _keep(self, place: Place, held: Held) -> Held:
+        self.wallet.keep(place, held)
+        if self.shared is not None:
+            self.shared.keep(held, place)
+        return held
+
+    def _alone(self, *name: object) -> AbstractAsyncContextManager[Any]:
+        """Around a token request: no other process makes the same one meanwhile, nor polls for it."""
+        return self.shared.alone(*name) if self.shared is not None else nullcontext()
 
     def escort(self, by: str, options: Options) -> Escort:
         """Who looks after the person while a request at `by` is pending."""
         return Escort(by, options.person, self.shown, options.watch, self.loopback, options.answers)
 
-    def at_person_server(self, resource: str, connections: Connections, options: Options) -> PersonServer:
+    def at_person_server(
+        self, identity: Identity, resource: str, connections: Connections, options: Options
+    ) -> PersonServer:
         """The dealings with the person server. Raises `NoPersonServer`."""
         if self.person_server is None:
             raise NoPersonServer(resource)
         return PersonServer(
             self.person_server,
-            self.identity,
+            identity,
             connections,
             self.escort(self.person_server, options),
             options.statement,
@@ -108,45 +146,66 @@ class Standing:
             options.wait,
         )
 
-    async def person_token(self, place: Place, connections: Connections, options: Options) -> Held:
+    async def person_token(
+        self, identity: Identity, place: Place, connections: Connections, options: Options
+    ) -> Held:
         """The person token of `place`, obtained once for all who need it (draft-11 §7.1)."""
         held = self.wallet.person(place, self.clock())
         if held is not None:
             return held
-        server = self.at_person_server(place.resource, connections, options)
+        server = self.at_person_server(identity, place.resource, connections, options)
+        name = name_of("person", place.resource)
 
         async def run() -> Held:
-            obtained = await server.person_token(place.resource)
-            self.wallet.keep(place, obtained)
-            return obtained
+            async with self._alone("person", place.key, name):
+                self.recall(identity, place)
+                known = self.wallet.person(place, self.clock())
+                return known or self._keep(place, await server.person_token(place.resource))
 
-        return await self._patiently(("person", place.person), name_of("person", place.resource), run, options)
+        with token_request("person", server.identifier, place.resource):
+            return await self._patiently(("person", place.person), name, place.key, run, options)
 
     async def auth_token(
-        self, place: Place, token: ResourceToken, presented: Held, connections: Connections, options: Options
+        self,
+        identity: Identity,
+        place: Place,
+        token: ResourceToken,
+        presented: Held,
+        connections: Connections,
+        options: Options,
     ) -> Held:
         """An auth token against `token`; one exchange for all that ask for the same at the same time (F40).
 
         Each call redeems its own resource token with the token it presented itself; calls whose resource tokens ask
         for exactly the same with the same presented token share one.
         """
-        server = self.at_person_server(place.resource, connections, options)
+        server = self.at_person_server(identity, place.resource, connections, options)
+        before = self.wallet.grant(place, self.clock())
 
         async def run() -> Held:
-            obtained = await server.auth_token(token, presented)
-            self.wallet.keep(place, obtained)
-            return obtained
+            async with self._alone("grant", place.key, auth_name(token)):
+                if self.shared is not None:
+                    found = self.shared.find("grant", place, identity.key)
+                    known = {one.token.raw for one in (before, presented) if one is not None}
+                    if found is not None and found.token.raw not in known and covers(found, token.scope, token.account):
+                        self.wallet.keep(place, found)
+                        return found
+                return self._keep(place, await server.auth_token(token, presented))
 
         name = ("grant", place, token.aud, token.scope, token.account, token.login_hint, token.presented_jti)
-        return await self._patiently(name, auth_name(token), run, options)
+        with token_request("auth", server.identifier, place.resource):
+            return await self._patiently(name, auth_name(token), place.key, run, options)
 
-    async def resumed_auth_token(self, wait: Wait, connections: Connections, options: Options) -> Held:
+    async def resumed_auth_token(
+        self, identity: Identity, wait: Wait, connections: Connections, options: Options
+    ) -> Held:
         """The auth token of a pending request that an earlier call left behind."""
-        token, presented = redeemed(wait, self.identity.key, self.loopback)
-        return await self.auth_token(self.place(wait.resource, token.account), token, presented, connections, options)
+        token, presented = redeemed(wait, identity.key, self.loopback)
+        place = self.place(identity, wait.resource, token.account)
+        return await self.auth_token(identity, place, token, presented, connections, options)
 
     async def _patiently(
-        self, name: Hashable, waiting: str, run: Callable[[], Awaitable[Held]], options: Options
+        self, name: Hashable, waiting: str, key: str, run: Callable[[], Awaitable[Held]], options: Options
     ) -> Held:
         """One run for all; each waits for as long as it wants to. Raises `Pending`."""
         limit = options.wait
@@ -155,7 +214,7 @@ class Standing:
                 async with asyncio.timeout(limit):
                     return await self.flights.share(name, run)
             except TimeoutError:
-                known = self.waits.find(waiting)
+                known = self.waits.find(waiting, key)
                 if known is not None:
                     raise Pending(known, self.resumer) from None
                 limit = None  # nobody is asked yet; it is not a decision that takes so long

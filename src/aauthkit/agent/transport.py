@@ -22,6 +22,7 @@ from .errors import BodyTooLarge, PendingRefused, Unsignable
 from .flow import Call
 from .messages import Original, Outgoing
 from .redeeming import Ask
+from .spans import Telling, tell
 from .standing import Options, Standing
 
 MAX_CHALLENGE: Final = LONGEST
@@ -58,7 +59,9 @@ def _copy(outgoing: Outgoing, request: httpx2.Request) -> httpx2.Request:
         extensions["timeout"] = timeout
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in outgoing.headers]
     stream = httpx2.ByteStream(outgoing.body)
-    return httpx2.Request(outgoing.method, outgoing.url, headers=headers, stream=stream, extensions=extensions)
+    # The URL that was read already, where it is the same to the letter: reading one costs as much as signing.
+    url = request.url if str(request.url) == outgoing.url else outgoing.url
+    return httpx2.Request(outgoing.method, url, headers=headers, stream=stream, extensions=extensions)
 
 
 def _headers(response: httpx2.Response) -> HeaderList:
@@ -120,31 +123,36 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
         """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
         call = Call(self._standing, self._options, _original(request, await self._body(request)), _asked(request))
         try:
-            while True:
-                if not call.ready():
+            with tell(call.resource, request.method) as telling:
+                return await self._meet(call, request, telling)
+        finally:
+            call.ended()
+
+    async def _meet(self, call: Call, request: httpx2.Request, telling: Telling) -> httpx2.Response:
+        while True:
+            if not call.ready():
+                with telling.preparing():
                     await call.prepare(self._standing.exchange.enter(self))
-                outgoing = call.sign()
-                answer = None
-                try:
-                    response = await self._inner.handle_async_request(_copy(outgoing, request))
+            answer = None
+            try:
+                with telling.sending():
+                    response = await self._inner.handle_async_request(_copy(call.sign(), request))
                     headers = _headers(response)
                     if call.concerns(response.status_code, headers):
                         answer = await self._read(response, headers, call)
-                except httpx2.TransportError:
-                    if not call.lost():
-                        raise
+            except httpx2.TransportError:
+                if not call.lost():
+                    raise
+                continue
+            if answer is not None:
+                if not call.take(answer):
+                    telling.took(answer, polling=call.polling)
                     continue
-                if answer is not None:
-                    if not call.take(answer):
-                        continue
-                    response = _handed_back(response, answer)
-                response.extensions = {
-                    **response.extensions,
-                    "aauth": call.finish(response.status_code, _headers(response)),
-                }
-                return response
-        finally:
-            call.ended()
+                response = _handed_back(response, answer)
+            aauth = call.finish(response.status_code, headers)
+            telling.finished(response.status_code, aauth)
+            response.extensions = {**response.extensions, "aauth": aauth}
+            return response
 
     async def _body(self, request: httpx2.Request) -> bytes:
         body = _bytes_at_hand(request)
@@ -194,31 +202,36 @@ class SyncTransport(httpx2.BaseTransport):
         """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
         call = Call(self._standing, self._options, _original(request, self._body(request)), _asked(request))
         try:
-            while True:
-                if not call.ready():
+            with tell(call.resource, request.method) as telling:
+                return self._meet(call, request, telling)
+        finally:
+            call.ended()
+
+    def _meet(self, call: Call, request: httpx2.Request, telling: Telling) -> httpx2.Response:
+        while True:
+            if not call.ready():
+                with telling.preparing():
                     wait_for(self._prepare, call)
-                outgoing = call.sign()
-                answer = None
-                try:
-                    response = self._inner.handle_request(_copy(outgoing, request))
+            answer = None
+            try:
+                with telling.sending():
+                    response = self._inner.handle_request(_copy(call.sign(), request))
                     headers = _headers(response)
                     if call.concerns(response.status_code, headers):
                         answer = self._read(response, headers, call)
-                except httpx2.TransportError:
-                    if not call.lost():
-                        raise
+            except httpx2.TransportError:
+                if not call.lost():
+                    raise
+                continue
+            if answer is not None:
+                if not call.take(answer):
+                    telling.took(answer, polling=call.polling)
                     continue
-                if answer is not None:
-                    if not call.take(answer):
-                        continue
-                    response = _handed_back(response, answer)
-                response.extensions = {
-                    **response.extensions,
-                    "aauth": call.finish(response.status_code, _headers(response)),
-                }
-                return response
-        finally:
-            call.ended()
+                response = _handed_back(response, answer)
+            aauth = call.finish(response.status_code, headers)
+            telling.finished(response.status_code, aauth)
+            response.extensions = {**response.extensions, "aauth": aauth}
+            return response
 
     async def _prepare(self, call: Call) -> None:
         self._entered = True

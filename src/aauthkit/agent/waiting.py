@@ -33,6 +33,9 @@ class Pending(AAuthError):
     - `await pending.cancel()` withdraws it (draft-11 §7.5.2.3).
     """
 
+    is_failure = False
+    """For a tracer: a call that goes on elsewhere has not failed."""
+
     def __init__(self, wait: Wait, agent: Resumes) -> None:
         super().__init__(
             f"{wait.by} has not answered yet: somebody has to decide; await it, or make the call again later"

@@ -34,8 +34,11 @@ def _as_httpx2() -> Iterator[None]:
 def _core_request(request: httpx2.Request, egress: Egress) -> tuple[Target, httpcore2.Request]:
     """The request for the network layer, its URL as httpx2 made it. Raises `httpx2.UnsupportedProtocol`."""
     url = request.url
+    text = str(url)
+    if "@" in text or "#" in text:
+        text = str(url.copy_with(username=None, password=None, fragment=None))
     try:
-        target = read_url(str(url.copy_with(username=None, password=None, fragment=None)), egress.loopback)
+        target = read_url(text, egress.loopback)
     except EgressError as error:
         raise httpx2.UnsupportedProtocol(error.reason, request=request) from error
     raw = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=target.port, target=url.raw_path)

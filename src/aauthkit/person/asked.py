@@ -17,7 +17,9 @@ import msgspec
 
 from ..callers import Agent
 from ..protocol.metadata import Metadata
+from ..protocol.missions import Mission
 from ..protocol.tokens import AuthToken, PersonToken, ResourceToken
+from .about import About, Action, MissionCompletion, MissionProposal, MissionUpdate, Query, Relay
 from .consent import IDENTITY, Kind
 from .conversation import MAX_ROUNDS, Change, Turn
 from .records import Issued, Place
@@ -27,6 +29,15 @@ MAX_NAME: Final = 128
 MAX_DESCRIPTION: Final = 2048
 MAX_SCOPE_TEXT: Final = 1024
 """Bounds of what is copied from a metadata document, in characters."""
+KINDS: Final[Mapping[type[About], Kind]] = {
+    MissionProposal: "mission",
+    MissionUpdate: "update",
+    MissionCompletion: "completion",
+    Action: "permission",
+    Query: "question",
+    Relay: "relay",
+}
+"""Which sort of decision each takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ class Claimed:
 class Bounds:
     """The tokens an answer rests on: what is issued ends with the first of them (draft-11 §7.1.2, §9.4.1).
 
-    `rests_on`: the decisions that the presented token itself came from.
+    `rests_on`: the decisions that the presented token itself came from. `mission_exp`: when its mission ends.
     """
 
     agent_jti: str
@@ -75,17 +86,20 @@ class Bounds:
     resource_jti: str | None = None
     resource_exp: int | None = None
     rests_on: tuple[str, ...] = ()
+    mission_exp: int | None = None
 
     @property
     def ends(self) -> int:
         """The latest expiry of a token issued within these bounds, in seconds since the epoch."""
-        return self.agent_exp if self.presented_exp is None else min(self.agent_exp, self.presented_exp)
+        bounds = (self.agent_exp, self.presented_exp, self.mission_exp)
+        return min(bound for bound in bounds if bound is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An agent's request to one of the token endpoints, all of it verified, as far as a person's answer needs it.
+    """An agent's request that a person may have to answer, all of it verified, as far as their answer needs it.
 
+    For a token it names `resource` and `scope`; anything else is in `about`. `mission` is the one it belongs to.
     `reaches_person` and `answers_questions` are what the agent says it can do (draft-11 §11.7). `sub` is the person as
     the resource knows them. `changes` counts how often the agent replaced its request (§7.5.2.2).
     """
@@ -106,18 +120,40 @@ class Asked:
     sub: str | None = None
     conversation: tuple[Turn, ...] = ()
     changes: int = 0
+    mission: str | None = None
+    about: About | None = None
+    prompt: frozenset[str] = frozenset()
 
     def place(self, person: str) -> Place:
         """What an answer by `person` is remembered for."""
-        return Place(person, self.agent_iss, self.agent_sub, self.resource, self.kind, self.account)
+        return Place(person, self.agent_iss, self.agent_sub, self.resource, self.kind, self.account, self.mission)
 
     def joins(self, owner: str) -> str:
         """The name of this question: the same for an equal request by the same owner, whatever tokens it came with.
 
         The agent's claims are no part of it, so that an open page never changes under the person's eyes.
         """
-        same = [owner, self.kind, self.resource, self.account, sorted(self.scope)]
+        about = msgspec.to_builtins(self.about)
+        if isinstance(about, dict):
+            about.pop("until", None)
+        same = [owner, self.kind, self.resource, self.account, sorted(self.scope), self.mission, about]
         return hashlib.sha256(json.dumps(same).encode()).hexdigest()
+
+    def at(self, resource: str, mission: Mission) -> Asked:
+        """The request for a person token at a resource that was approved with this mission (draft-11 §8.2)."""
+        return replace(
+            self,
+            kind="identity",
+            resource=resource,
+            scope=IDENTITY,
+            bounds=replace(self.bounds, mission_exp=_end_of(mission)),
+            mission=mission.s256,
+            about=None,
+        )
+
+    def renewed_by(self, other: Asked) -> Asked | None:
+        """This question resting on the tokens of an equal one, where those live longer."""
+        return replace(self, bounds=other.bounds) if other.bounds.ends > self.bounds.ends else None
 
     def open_turn(self, now: float) -> Turn | None:
         """The question that waits for the agent's answer."""
@@ -179,7 +215,13 @@ def _provider_name(provider: Metadata | None) -> str | None:
 
 
 def ask_identity(
-    agent: Agent, resource: str, declared: Declared, *, metadata: Metadata | None, provider: Metadata | None
+    agent: Agent,
+    resource: str,
+    declared: Declared,
+    *,
+    metadata: Metadata | None,
+    provider: Metadata | None,
+    mission: Mission | None = None,
 ) -> Asked:
     """May this agent act at `resource` as the person (draft-11 §7.1)?"""
     return Asked(
@@ -188,12 +230,14 @@ def ask_identity(
         agent_sub=agent.sub,
         resource=resource,
         scope=IDENTITY,
-        bounds=Bounds(agent.jti, agent.exp),
+        bounds=Bounds(agent.jti, agent.exp, mission_exp=_end_of(mission)),
         reaches_person=declared.reaches_person,
         answers_questions=declared.answers_questions,
         provider_name=_provider_name(provider),
         described=Described.by(metadata, frozenset()),
         claimed=_claimed(declared),
+        mission=mission.s256 if mission is not None else None,
+        prompt=declared.prompt,
     )
 
 
@@ -206,18 +250,29 @@ def ask_scope(
     record: Issued,
     metadata: Metadata,
     provider: Metadata | None,
+    mission: Mission | None = None,
 ) -> Asked:
     """May this agent do at the resource what its resource token names (draft-11 §7.2)?
 
     `record` is what is on record of the presented token.
     """
+    bounds = Bounds(
+        agent.jti,
+        agent.exp,
+        presented.jti,
+        presented.exp,
+        token.jti,
+        token.exp,
+        rests_on=record.decisions,
+        mission_exp=_end_of(mission),
+    )
     return Asked(
         kind="scope",
         agent_iss=agent.iss,
         agent_sub=agent.sub,
         resource=token.iss,
         scope=token.scope,
-        bounds=Bounds(agent.jti, agent.exp, presented.jti, presented.exp, token.jti, token.exp, record.decisions),
+        bounds=bounds,
         reaches_person=declared.reaches_person,
         answers_questions=declared.answers_questions,
         sub=token.sub,
@@ -226,4 +281,31 @@ def ask_scope(
         provider_name=_provider_name(provider),
         described=Described.by(metadata, token.scope),
         claimed=_claimed(declared),
+        mission=mission.s256 if mission is not None else None,
+        prompt=declared.prompt,
     )
+
+
+def ask_about(
+    agent: Agent, about: About, declared: Declared, *, provider: Metadata | None, mission: Mission | None = None
+) -> Asked:
+    """What no token is issued for: a mission and its course, an action, a question, a way (draft-11 §7.6, §7.7, §8)."""
+    kind = KINDS[type(about)]
+    return Asked(
+        kind=kind,
+        agent_iss=agent.iss,
+        agent_sub=agent.sub,
+        resource="",
+        scope=frozenset({kind}),
+        bounds=Bounds(agent.jti, agent.exp, mission_exp=_end_of(mission)),
+        reaches_person=declared.reaches_person,
+        answers_questions=declared.answers_questions,
+        provider_name=_provider_name(provider),
+        claimed=_claimed(declared),
+        mission=mission.s256 if mission is not None else None,
+        about=about,
+    )
+
+
+def _end_of(mission: Mission | None) -> int | None:
+    return int(mission.expires_at) if mission is not None and mission.expires_at is not None else None

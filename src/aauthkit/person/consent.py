@@ -11,8 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["identity", "scope"]
-"""`identity`: may the agent act there as this person (draft-11 §7.1). `scope`: what it may do there (§7.2)."""
+Kind = Literal["identity", "scope", "mission", "update", "completion", "permission", "question", "relay"]
+"""`identity`: may the agent act there as this person (draft-11 §7.1). `scope`: what it may do there (§7.2).
+
+The rest issue no token: a mission proposed, updated, completed (§8), a permission (§7.7), a question, a relay (§7.6).
+"""
+TOKENS: Final = ("identity", "scope")
+"""The kinds that a token answers."""
 Memory = Literal["once", "today", "kept"]
 """For how long: one grant, a day, or until the person takes it back."""
 

@@ -22,7 +22,7 @@ LONGEST: Final = DAY + 3600
 """Seconds after which a decision that is not kept until it is taken back is over, whatever became of it."""
 
 _AT_PLACE: Final = """person = :person AND agent_iss = :agent_iss AND agent_sub = :agent_sub AND resource = :resource
-    AND kind = :kind AND account = :account AND over IS NULL"""
+    AND kind = :kind AND account = :account AND mission = :mission AND over IS NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ async def note_decision(
         f"SELECT COALESCE(MAX(number), 0) AS last FROM person_decisions WHERE {_AT_PLACE}", **place.params()
     )
     await tx.execute(
-        """INSERT INTO person_decisions (id, person, agent_iss, agent_sub, resource, kind, account, asked, granted,
-                                         memory, decided, number, decided_by, shown, over)
-           VALUES (:id, :person, :agent_iss, :agent_sub, :resource, :kind, :account, :asked, :granted,
-                   :memory, :decided, :number, :by, :shown, :over)""",
+        """INSERT INTO person_decisions (id, person, agent_iss, agent_sub, resource, kind, account, mission, asked,
+                                         granted, memory, decided, number, decided_by, shown, over)
+           VALUES (:id, :person, :agent_iss, :agent_sub, :resource, :kind, :account, :mission, :asked,
+                   :granted, :memory, :decided, :number, :by, :shown, :over)""",
         number=1 + (last["last"] if last is not None else 0),
         **place.params(),
         id=decision.id,
@@ -126,7 +126,13 @@ async def allowed(tx: Statements, person: str, now: int) -> list[Decision]:
 
 def _decision(row: Row) -> Decision:
     place = Place(
-        row["person"], row["agent_iss"], row["agent_sub"], row["resource"], row["kind"], row["account"] or None
+        row["person"],
+        row["agent_iss"],
+        row["agent_sub"],
+        row["resource"],
+        row["kind"],
+        row["account"] or None,
+        row["mission"] or None,
     )
     return Decision(row["id"], place, _standing(row), json.loads(row["shown"]))
 

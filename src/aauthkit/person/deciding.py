@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -16,9 +16,10 @@ from ..deferred import Deferred
 from ..protocol.jose import b64url_encode
 from ..protocol.problems import Problem
 from ..store import Database, Transaction
-from . import consents, records
+from . import consents, logbook, missions, records
 from .asked import Asked
-from .consent import Memory, Standing, revise
+from .consent import TOKENS, Memory, Standing, revise
+from .granting import NOTHING_MORE, Given, Granting
 from .questions import Question, Questions
 from .revoking import Revoking
 
@@ -44,13 +45,14 @@ class Decider:
 class Choice:
     """What they chose. `granted` is a part of what was asked, and empty unless approved.
 
-    `changes` tells which of an agent's requests they had before them (`Asked.changes`).
+    `changes` tells which of an agent's requests they had before them (`Asked.changes`); `given` is what a yes carries.
     """
 
     verdict: Verdict
     granted: frozenset[str] = frozenset()
     memory: Memory = "once"
     changes: int = 0
+    given: Given = NOTHING_MORE
 
 
 class Changed(Exception):
@@ -77,6 +79,7 @@ class Deciding:
         deferred: Deferred,
         questions: Questions,
         revoking: Revoking,
+        granting: Granting,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -84,6 +87,7 @@ class Deciding:
         self._deferred = deferred
         self._questions = questions
         self._revoking = revoking
+        self._granting = granting
         self._clock = clock
         self._random = random_bytes
 
@@ -110,10 +114,35 @@ class Deciding:
                 bound = known or decider.person
             if bound != decider.person:
                 raise Problem("not_found")
-            pending = await self._deferred.decide(tx, question.pending, OUTCOMES[choice.verdict])
+            await self._check_mission(tx, asked, decider)
             await self._note(tx, asked, decider, choice, now, new_agent=known is None)
+            outcome = await self._carry_out(tx, asked, decider, choice)
+            pending = await self._deferred.decide(tx, question.pending, outcome)
             await self._questions.settle(tx, question, decider.person, _verdict(asked, choice, now))
         await self._deferred.wake(pending)
+
+    async def _check_mission(self, tx: Transaction, asked: Asked, decider: Decider) -> None:
+        """Nothing is decided for a mission that has ended (draft-11 §8.8)."""
+        if asked.mission is not None:
+            await missions.require_active(
+                tx,
+                asked.mission,
+                asked.agent_iss,
+                asked.agent_sub,
+                decider.person,
+                self._clock(),
+                lock=self._database.for_update,
+            )
+
+    async def _carry_out(self, tx: Transaction, asked: Asked, decider: Decider, choice: Choice) -> Mapping[str, Any]:
+        """The effects of an answer; what the pending request is to keep is what comes back."""
+        now, by = self._clock(), f"person {decider.person}"
+        if choice.verdict == "approved":
+            if asked.kind != "completion":  # which ends the log
+                await logbook.note(tx, asked, "granted", int(now), by=by, granted=sorted(choice.granted))
+            return await self._granting.carry_out(tx, asked, decider.person, choice.given, now, by=by)
+        await logbook.note(tx, asked, choice.verdict, int(now), by=by)
+        return OUTCOMES[choice.verdict]
 
     async def _note(
         self, tx: Transaction, asked: Asked, decider: Decider, choice: Choice, now: int, *, new_agent: bool
@@ -137,7 +166,7 @@ class Deciding:
             decided=now,
         )
         shown = {**asked.kept(), "verdict": choice.verdict, "new_agent": new_agent}
-        over = None if choice.verdict == "approved" else now
+        over = None if choice.verdict == "approved" and asked.kind in TOKENS else now
         await consents.note_decision(tx, place, decision, by=decider.browser, shown=shown, over=over)
 
 

@@ -5,10 +5,12 @@ Every request of an agent comes in here. Where a person may have to be asked, wh
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
+from .. import decisions
 from ..callers import Agent
 from ..discovery import Discovery, DiscoveryFailed
 from ..parameters import RETRY_UNREACHABLE, ParameterVerifier
@@ -32,12 +34,15 @@ from ..serving import Request
 from ..store import Database
 from ..trust import Trust
 from ..verification import Accepts, Verified, Verifier, never_revoked
-from . import consents, records
+from . import consents, missions, records
 from .asked import Asked, ask_identity, ask_scope
+from .missions import OwnMission
 from .quota import ResourceQuota
 from .records import Issued
 from .requests import Declared, PersonTokenRequest
 from .revoking import WHY
+
+log = logging.getLogger("aauthkit.person")
 
 ACCEPTS: Final = Accepts(schemes=("jwt",), token_types=frozenset({AGENT_TYP}))
 """What every endpoint for agents takes (draft-11 §7)."""
@@ -72,6 +77,7 @@ class Intake:
         self._database = database
         self._discovery = discovery
         self._trust = trust
+        self._loopback = loopback
         self._prefix = path_prefix
         self._decisions_kept = decisions_kept
         self._clock = clock
@@ -109,13 +115,30 @@ class Intake:
         if not self._trust.admits_server(wanted.resource, RESOURCE_DWK):
             raise Problem("denied", "this server takes no agent to that resource")
         self._quota.admit(agent.sub, wanted.resource, self._clock())
+        mission = await self.mission(agent, wanted.mission)
         return ask_identity(
             agent,
             wanted.resource,
-            wanted.declared,
-            metadata=await self._resource_if_published(wanted.resource),
-            provider=await self._provider(agent.iss),
+            within(wanted.declared, mission),
+            metadata=await self.resource_if_published(wanted.resource),
+            provider=await self.provider(agent.iss),
+            mission=mission.read() if mission is not None else None,
         )
+
+    async def mission(self, agent: Agent, s256: str | None) -> OwnMission | None:
+        """The mission an agent names, which runs and is its own; `None` where it names none (draft-11 §8.7, §8.8).
+
+        Raises `Problem` 404 for one that is not, with nothing to tell it from one that does not exist.
+        """
+        if s256 is None:
+            return None
+        person = await records.person_of(self._database, agent.iss, agent.sub)
+        try:
+            return await missions.require_active(self._database, s256, agent.iss, agent.sub, person, self._clock())
+        except Problem as problem:
+            if problem.code == "mission_not_found":
+                log.warning("agent %s named a mission that is not its own", agent.sub)
+            raise
 
     async def scope(self, agent: Agent, resource_token: str, presented_token: str, declared: Declared) -> Asked:
         """The question what the agent may do at the resource that sent it here (draft-11 §6.7.2, §7.2).
@@ -125,14 +148,17 @@ class Intake:
         pair = await self._parameters.verify_pair(
             resource_token, presented_token, aud=self.issuer, ps=self.issuer, key=agent.key, admit=_check_served
         )
+        record = await self._presented(agent, pair.presented)
+        mission = await self.mission(agent, pair.resource.mission_s256)  # draft-11 §6.7.2 step 4
         return ask_scope(
             agent,
             pair.resource,
             pair.presented,
-            declared,
-            record=await self._presented(agent, pair.presented),
+            within(declared, mission),
+            record=record,
             metadata=await self._resource_of(pair.resource),
-            provider=await self._provider(agent.iss),
+            provider=await self.provider(agent.iss),
+            mission=mission.read() if mission is not None else None,
         )
 
     async def _note(self, agent: Agent) -> None:
@@ -145,7 +171,9 @@ class Intake:
             await records.note_agent_token(tx, agent.iss, agent.jti, agent.sub, agent.exp)
             if now - self._swept >= FORGET_EVERY:
                 await records.forget(tx, now)
+                await decisions.forget(tx, now)
                 await consents.forget(tx, now, self._decisions_kept)
+                await missions.forget(tx, now, self._decisions_kept)
         self._swept = now if now - self._swept >= FORGET_EVERY else self._swept
         if len(self._noted) >= MAX_REMEMBERED:
             self._noted.clear()
@@ -164,7 +192,7 @@ class Intake:
             raise Problem("revoked_presented_token", WHY["presented_token"])
         return record
 
-    async def _resource_if_published(self, resource: str) -> Metadata | None:
+    async def resource_if_published(self, resource: str) -> Metadata | None:
         """What a resource says of itself, or nothing: it need not publish a document (draft-11 §11.2.4)."""
         try:
             return await self._discovery.metadata(resource, RESOURCE_DWK)
@@ -191,7 +219,7 @@ class Intake:
             raise Problem("invalid_resource_token", "its scope_descriptions do not name: " + " ".join(unknown)[:512])
         return metadata
 
-    async def _provider(self, issuer: str) -> Metadata | None:
+    async def provider(self, issuer: str) -> Metadata | None:
         """What an agent provider says of itself; a page names it by its host where it says nothing."""
         try:
             return await self._discovery.metadata(issuer, AGENT_DWK)
@@ -199,12 +227,15 @@ class Intake:
             return None
 
 
+def within(declared: Declared, mission: OwnMission | None) -> Declared:
+    """What an agent says of itself, completed by what it said when its mission was approved (draft-11 §7.2.1)."""
+    return declared if mission is None else declared.within(mission.capabilities)
+
+
 def _check_served(token: Token) -> None:
     """What a resource token may not ask of this server, and what it must (draft-11 §6.7.1)."""
     assert isinstance(token, ResourceToken)
     if token.interaction is not None:
         raise TokenRejected("an interaction of the resource's own is not served here")
-    if token.mission_s256 is not None:
-        raise TokenRejected("missions are not served here")
     if not token.scope:
         raise TokenRejected("it names no scope")

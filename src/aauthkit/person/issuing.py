@@ -7,6 +7,7 @@ answer may have been lost, `Issuing.repeat` gives it once more.
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -17,13 +18,15 @@ from ..keys import Keys
 from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, json_answer
 from ..protocol.minting import mint_auth_token, mint_person_token
+from ..protocol.missions import Mission
 from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.tokens import AUTH_TYP, HOUR, PERSON_DWK, PERSON_TYP
 from ..store import Transaction
 from ..verification import never_revoked
-from . import consents, records
+from . import consents, logbook, missions, records
 from .asked import Asked
 from .consent import Covered, weigh
+from .limits import TOKENS
 from .questions import Which
 from .records import Issued
 from .revoking import WHY
@@ -124,6 +127,18 @@ class Issuing:
         await self._note_answered(tx, asked, issued, pending)
         return self._answer(issued, asked.tenant, agent, int(now))
 
+    async def person_tokens(self, tx: Transaction, asked: Asked, agent: Agent, mission: Mission) -> dict[str, str]:
+        """A person token for each resource approved with a mission (draft-11 §8.2).
+
+        One that cannot be issued is left out, as §8.2 allows: the agent asks for it and learns why.
+        """
+        tokens: dict[str, str] = {}
+        for resource in mission.approved_resources:
+            answer = await self.settle(tx, asked.at(resource, mission), agent)
+            if answer is not None and answer.status == 200:
+                tokens[resource] = json.loads(answer.body)["person_token"]
+        return tokens
+
     async def _issue(
         self, tx: Transaction, asked: Asked, agent: Agent, person: str, covered: Covered, now: int, ends: int
     ) -> Issued:
@@ -146,8 +161,12 @@ class Issuing:
             decisions=tuple(dict.fromkeys((*(one.id for one in covered.by), *asked.bounds.rests_on))),
             presented_jti=asked.bounds.presented_jti,
             resource_jti=asked.bounds.resource_jti,
+            mission=asked.mission,
         )
         await records.note_issued(tx, issued)
+        if asked.mission is not None:
+            await missions.count(tx, asked.mission, {TOKENS: 1.0})
+            await logbook.note(tx, asked, "issued", now, jti=issued.jti, granted=sorted(issued.scope))
         return issued
 
     async def _note_answered(self, tx: Transaction, asked: Asked, issued: Issued, pending: str | None) -> None:
@@ -174,6 +193,7 @@ class Issuing:
                 jti=issued.jti,
                 iat=issued.issued,
                 exp=issued.exp,
+                mission_s256=issued.mission,
             )
         return "auth_token", mint_auth_token(
             key,
@@ -188,6 +208,7 @@ class Issuing:
             exp=issued.exp,
             scope=issued.scope,
             account=issued.account,
+            mission_s256=issued.mission,
             tenant=tenant,
         )
 

@@ -24,7 +24,7 @@ MAX_LISTED: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a decision is remembered for, but for its scope: person, agent, resource, kind and account."""
+    """What a decision is remembered for, but for its scope: person, agent, resource, kind, account and mission."""
 
     person: str
     agent_iss: str
@@ -32,6 +32,7 @@ class Place:
     resource: str
     kind: Kind
     account: str | None = None
+    mission: str | None = None
 
     def params(self) -> dict[str, str]:
         """As parameters of a statement; no account is the empty one, which no resource can name."""
@@ -42,6 +43,7 @@ class Place:
             "resource": self.resource,
             "kind": self.kind,
             "account": self.account or "",
+            "mission": self.mission or "",
         }
 
 
@@ -79,6 +81,7 @@ class Issued:
     presented_jti: str | None = None
     resource_jti: str | None = None
     revoked: int | None = None
+    mission: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def _issued(row: Row) -> Issued:
         presented_jti=row["presented_jti"],
         resource_jti=row["resource_jti"],
         revoked=row["revoked"],
+        mission=row["mission"],
     )
 
 
@@ -172,6 +176,38 @@ async def agents(tx: Statements, person: str | None = None) -> list[BoundAgent]:
     return [BoundAgent(row["agent_iss"], row["agent_sub"], row["person"], row["since"]) for row in rows]
 
 
+async def stop(tx: Transaction, agent_iss: str, agent_sub: str, person: str, now: int) -> bool:
+    """Stop an agent until its person starts it again; whether this was what stopped it."""
+    stopped = await tx.execute(
+        """INSERT INTO person_stops (person, agent_iss, agent_sub, since) VALUES (:person, :iss, :sub, :now)
+           ON CONFLICT (agent_iss, agent_sub) DO NOTHING""",
+        person=person,
+        iss=agent_iss,
+        sub=agent_sub,
+        now=now,
+    )
+    return bool(stopped)
+
+
+async def start(tx: Transaction, agent_iss: str, agent_sub: str, person: str) -> bool:
+    """Let a stopped agent of this person's go on; whether it was stopped."""
+    started = await tx.execute(
+        "DELETE FROM person_stops WHERE agent_iss = :iss AND agent_sub = :sub AND person = :person",
+        iss=agent_iss,
+        sub=agent_sub,
+        person=person,
+    )
+    return bool(started)
+
+
+async def is_stopped(tx: Statements, agent_iss: str, agent_sub: str) -> bool:
+    """Whether an agent is stopped, whatever token it comes with."""
+    row = await tx.fetch_one(
+        "SELECT since FROM person_stops WHERE agent_iss = :iss AND agent_sub = :sub", iss=agent_iss, sub=agent_sub
+    )
+    return row is not None
+
+
 async def subject(tx: Transaction, person: str, resource: str, fresh: str, now: int) -> str:
     """The directed identifier of a person at a resource; `fresh` becomes it where there is none (draft-11 §14.1)."""
     await tx.execute(
@@ -209,9 +245,9 @@ async def note_issued(tx: Transaction, issued: Issued) -> None:
     """Record a token before it leaves."""
     await tx.execute(
         """INSERT INTO person_issued (jti, typ, person, agent_iss, agent_sub, jkt, aud, sub, scope, account, issued,
-                                      exp, decisions, agent_jti, presented_jti, resource_jti)
+                                      exp, decisions, agent_jti, presented_jti, resource_jti, mission)
            VALUES (:jti, :typ, :person, :agent_iss, :agent_sub, :jkt, :aud, :sub, :scope, :account, :issued, :exp,
-                   :decisions, :agent_jti, :presented_jti, :resource_jti)""",
+                   :decisions, :agent_jti, :presented_jti, :resource_jti, :mission)""",
         jti=issued.jti,
         typ=issued.typ,
         person=issued.person,
@@ -228,6 +264,7 @@ async def note_issued(tx: Transaction, issued: Issued) -> None:
         agent_jti=issued.agent_jti,
         presented_jti=issued.presented_jti,
         resource_jti=issued.resource_jti,
+        mission=issued.mission,
     )
 
 
@@ -314,7 +351,6 @@ async def forget(tx: Transaction, now: int) -> None:
     for table, column, kept in (
         ("person_agent_tokens", "exp", KEPT),
         ("person_issued", "exp", KEPT),
-        ("person_requests", "expires", KEPT),
         ("person_resource_tokens", "exp", BROUGHT_KEPT),
     ):
         await tx.execute(f"DELETE FROM {table} WHERE {column} < :before", before=now - kept)

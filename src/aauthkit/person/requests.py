@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_server_identifier
 from ..protocol.jose import MAX_TOKEN
+from ..protocol.missions import is_mission_s256
 from ..protocol.problems import Problem
 from .conversation import MAX_ANSWER
 
@@ -23,31 +24,48 @@ MAX_JUSTIFICATION: Final = 4096
 MAX_HINT: Final = 512
 MAX_CAPABILITIES: Final = 32
 MAX_CAPABILITY: Final = 64
-_UNSERVED: Final = ("upstream_token", "subagent_token", "mission_s256")
+PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
+"""Values of `prompt` (draft-11 §7.2.1)."""
+_UNSERVED: Final = ("upstream_token", "subagent_token")
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What the agent says of itself and of this request: its own claims, shown as such (draft-11 §7.4).
 
-    `ask_anyway` is `prompt=consent`: the person is asked although an earlier answer would do.
+    `prompt` says how the person is to be met. `capabilities` is `None` where the request names none: within a mission
+    those captured at its approval hold (draft-11 §7.2.1).
     """
 
-    capabilities: frozenset[str] = frozenset()
+    capabilities: frozenset[str] | None = None
     justification: str | None = field(default=None, repr=False)
     platform: str | None = None
     device: str | None = None
-    ask_anyway: bool = False
+    prompt: frozenset[str] = frozenset()
+
+    @property
+    def ask_anyway(self) -> bool:
+        """Whether the person is asked although an earlier answer would do."""
+        return bool(self.prompt & {"login", "consent", "select_account"})
+
+    @property
+    def never_ask(self) -> bool:
+        """Whether the agent rather has no token than has its person disturbed."""
+        return "none" in self.prompt
 
     @property
     def reaches_person(self) -> bool:
         """Whether the agent can get a person to a page (draft-11 §11.7)."""
-        return "interaction" in self.capabilities
+        return "interaction" in (self.capabilities or ())
 
     @property
     def answers_questions(self) -> bool:
         """Whether the agent answers what a person asks before they decide (draft-11 §7.5)."""
-        return "clarification" in self.capabilities
+        return "clarification" in (self.capabilities or ())
+
+    def within(self, captured: frozenset[str]) -> Declared:
+        """As it is within a mission, whose agent could do what was `captured` at its approval."""
+        return self if self.capabilities is not None else replace(self, capabilities=captured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +74,7 @@ class PersonTokenRequest:
 
     resource: str
     declared: Declared
+    mission: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +102,8 @@ class UpdatedRequest:
     justification: str | None = field(default=None, repr=False)
 
 
-def _text(body: Mapping[str, Any], name: str, limit: int) -> str | None:
+def text_of(body: Mapping[str, Any], name: str, limit: int) -> str | None:
+    """A string parameter of 1 to `limit` characters, `None` where it is not there. Raises `Problem`."""
     if name not in body:
         return None
     value = body[name]
@@ -92,15 +112,16 @@ def _text(body: Mapping[str, Any], name: str, limit: int) -> str | None:
     return value
 
 
-def _required(body: Mapping[str, Any], name: str, limit: int) -> str:
-    value = _text(body, name, limit)
+def required_text(body: Mapping[str, Any], name: str, limit: int) -> str:
+    """As `text_of`, for a parameter that has to be there. Raises `Problem`."""
+    value = text_of(body, name, limit)
     if value is None:
         raise Problem("invalid_request", f"{name} is missing")
     return value
 
 
 def _device(body: Mapping[str, Any]) -> str | None:
-    value = _text(body, "device", MAX_DEVICE)
+    value = text_of(body, "device", MAX_DEVICE)
     if value is not None and any(
         unicodedata.category(character)[0] in "CZ" and character != " " for character in value
     ):
@@ -109,15 +130,17 @@ def _device(body: Mapping[str, Any]) -> str | None:
 
 
 def _platform(body: Mapping[str, Any]) -> str | None:
-    value = _text(body, "platform", MAX_DEVICE)
+    value = text_of(body, "platform", MAX_DEVICE)
     if value is not None and value not in PLATFORMS:
         raise Problem("invalid_request", f"platform is one of {', '.join(PLATFORMS)}")
     return value
 
 
-def _capabilities(body: Mapping[str, Any]) -> frozenset[str]:
+def _capabilities(body: Mapping[str, Any]) -> frozenset[str] | None:
     """Unrecognized values are ignored (draft-11 §11.7)."""
-    values = body.get("capabilities", [])
+    if "capabilities" not in body:
+        return None
+    values = body["capabilities"]
     if not isinstance(values, list) or len(values) > MAX_CAPABILITIES:
         raise Problem("invalid_request", f"capabilities is an array of at most {MAX_CAPABILITIES} strings")
     if any(not isinstance(value, str) or len(value) > MAX_CAPABILITY for value in values):
@@ -125,11 +148,24 @@ def _capabilities(body: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(values)
 
 
-def _ask_anyway(body: Mapping[str, Any]) -> bool:
-    value = _text(body, "prompt", MAX_HINT)
-    if value is not None and set(value.split(" ")) != {"consent"}:
-        raise Problem("invalid_request", "of the values of prompt this server serves consent alone")
-    return value is not None
+def _prompt(body: Mapping[str, Any]) -> frozenset[str]:
+    value = text_of(body, "prompt", MAX_HINT)
+    values = frozenset(value.split(" ")) if value is not None else frozenset()
+    if not values <= PROMPTS:
+        raise Problem("invalid_request", f"of prompt there are the values {', '.join(sorted(PROMPTS))}")
+    if "none" in values and len(values) > 1:
+        raise Problem("invalid_request", "prompt=none stands alone: nobody is asked, or somebody is")
+    return values
+
+
+def read_mission(body: Mapping[str, Any], *, required: bool = False) -> str | None:
+    """The parameter `mission_s256`, in form (draft-11 §8.2.1). Raises `Problem` `invalid_request`."""
+    if "mission_s256" not in body and not required:
+        return None
+    value = body.get("mission_s256")
+    if not is_mission_s256(value):
+        raise Problem("invalid_request", "mission_s256 is the base64url of a SHA-256, unpadded")
+    return str(value)
 
 
 def _check_served(body: Mapping[str, Any]) -> None:
@@ -138,35 +174,36 @@ def _check_served(body: Mapping[str, Any]) -> None:
             raise Problem("invalid_request", f"{name} is not served here")
 
 
-def _declared(body: Mapping[str, Any]) -> Declared:
+def read_declared(body: Mapping[str, Any]) -> Declared:
+    """What the agent says of itself. Raises `Problem` `invalid_request`."""
     _check_served(body)
     for hint in ("login_hint", "tenant", "domain_hint"):
-        _text(body, hint, MAX_HINT)  # taken, and choosing nothing: a person is who signs in (draft-11 §13.14)
+        text_of(body, hint, MAX_HINT)  # taken, and choosing nothing: a person is who signs in (draft-11 §13.14)
     return Declared(
         capabilities=_capabilities(body),
-        justification=_text(body, "justification", MAX_JUSTIFICATION),
+        justification=text_of(body, "justification", MAX_JUSTIFICATION),
         platform=_platform(body),
         device=_device(body),
-        ask_anyway=_ask_anyway(body),
+        prompt=_prompt(body),
     )
 
 
 def read_person_token_request(body: Mapping[str, Any], loopback: LoopbackProfile) -> PersonTokenRequest:
     """The body of a request to the person token endpoint. Raises `Problem` `invalid_request`."""
-    declared = _declared(body)
+    declared = read_declared(body)
     try:
-        resource = check_server_identifier(_required(body, "resource", MAX_HINT), loopback)
+        resource = check_server_identifier(required_text(body, "resource", MAX_HINT), loopback)
     except InvalidIdentifier as error:
         raise Problem("invalid_request", f"resource: {error}") from error
-    return PersonTokenRequest(resource, declared)
+    return PersonTokenRequest(resource, declared, read_mission(body))
 
 
 def read_auth_token_request(body: Mapping[str, Any]) -> AuthTokenRequest:
     """The body of a request to the auth token endpoint. Raises `Problem` `invalid_request`."""
-    declared = _declared(body)
+    declared = read_declared(body)
     return AuthTokenRequest(
-        resource_token=_required(body, "resource_token", MAX_TOKEN),
-        presented_token=_required(body, "presented_token", MAX_TOKEN),
+        resource_token=required_text(body, "resource_token", MAX_TOKEN),
+        presented_token=required_text(body, "presented_token", MAX_TOKEN),
         declared=declared,
     )
 
@@ -175,12 +212,12 @@ def read_action(body: Mapping[str, Any]) -> ClarificationResponse | UpdatedReque
     """The body of a POST to a pending URL. Raises `Problem` `invalid_request`, also for an unknown action (F38)."""
     action = body.get("action")
     if action == "clarification_response":
-        return ClarificationResponse(_required(body, "clarification_response", MAX_ANSWER))
+        return ClarificationResponse(required_text(body, "clarification_response", MAX_ANSWER))
     if action == "updated_request":
         _check_served(body)
         return UpdatedRequest(
-            resource_token=_required(body, "resource_token", MAX_TOKEN),
-            presented_token=_required(body, "presented_token", MAX_TOKEN),
-            justification=_text(body, "justification", MAX_ANSWER),
+            resource_token=required_text(body, "resource_token", MAX_TOKEN),
+            presented_token=required_text(body, "presented_token", MAX_TOKEN),
+            justification=text_of(body, "justification", MAX_ANSWER),
         )
     raise Problem("invalid_request", "action is missing, or neither clarification_response nor updated_request")

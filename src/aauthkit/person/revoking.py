@@ -22,6 +22,8 @@ WHY: Final[Mapping[Which, str]] = {
     "agent_token": "the agent token it was asked with was revoked by the agent's provider",
     "resource_token": "the resource token it was asked with was withdrawn by its resource",
     "presented_token": "the presented token it was asked with was revoked",
+    "mission": "the mission it belongs to was ended",
+    "agent": "the person stopped the agent",
 }
 """What the agent reads beside `revoked` (draft-11 §11.9.4)."""
 

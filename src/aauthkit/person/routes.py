@@ -1,4 +1,4 @@
-"""The paths of a person server: five for agents, one for servers, two for everybody, the rest for people."""
+"""The paths of a person server: ten for agents, one for servers, two for everybody, the rest for people."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def routes(
         # Agents (draft-11 §7)
         Route("POST", "/person", server.person_token),
         Route("POST", "/token", server.auth_token),
+        Route("POST", "/mission", server.propose),
+        Route("POST", "/mission/{s256}", server.change_mission),
+        Route("POST", "/permission", server.permission),
+        Route("POST", "/audit", server.audit),
+        Route("POST", "/interaction", server.interaction),
         Route("GET", "/pending/{pending}", server.poll),
         Route("POST", "/pending/{pending}", server.act),
         Route("DELETE", "/pending/{pending}", server.cancel),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from .. import accounts as people
+from .. import decisions as queue
 from .. import deferred as waiting_room
 from ..accounts import Accounts
+from ..callers import Agent
 from ..deferred import Deferred
 from ..discovery import Discovery
 from ..keys import Keys
@@ -36,13 +38,17 @@ from ..serving import Request, Routes
 from ..store import Database
 from ..trust import Trust
 from ..web import Pages
-from . import consents, records
-from .asked import owner_of
+from . import consents, missions, records
+from .asked import Asked, owner_of
 from .clarifying import Clarifying
 from .conversation import ANSWER_WITHIN
 from .deciding import Deciding
+from .governing import Governing
+from .granting import Granting
 from .intake import Intake
 from .issuing import Issuing
+from .judging import Judging
+from .missions import Entry, OwnMission
 from .pages.arrival import Arrival
 from .pages.decision import Decision
 from .pages.desk import Desk
@@ -59,6 +65,7 @@ from .requests import (
 )
 from .revoking import Revoking
 from .routes import routes
+from .rulings import Rules
 from .waiting import Room
 
 PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300")
@@ -92,6 +99,7 @@ class PersonServer:
     - `trust`: the agent providers whose agents are served, and the resources they may be taken to; no defaults.
     - `discovery`: finds the keys and metadata of both, and serves this server's own keys to itself.
     - `accounts`: the people; made on the same database where none is given.
+    - `rules`: what is decided before a person is asked; without any, people are asked about everything.
     - `path_prefix`: a path that a proxy in front of this server stripped.
 
     `start` it before the first `answer`, `close` it at the end.
@@ -111,6 +119,7 @@ class PersonServer:
         terms: Terms = Terms(),
         path_prefix: str = "",
         ceilings: Ceilings = DEFAULT_CEILINGS,
+        rules: Rules | None = None,
         replay: ReplayCache | None = None,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -144,7 +153,17 @@ class PersonServer:
             decisions_kept=terms.decisions_kept,
             clock=clock,
         )
-        self._room = self._make_room()
+        self._granting = Granting(random_bytes=random_bytes)
+        self._governing = Governing(
+            issuer,
+            database,
+            intake=self._intake,
+            discovery=discovery,
+            trust=own,
+            loopback=loopback,
+            clock=clock,
+        )
+        self._room = self._make_room(rules)
         self._clarifying = Clarifying(
             database, deferred=self._deferred, questions=self._questions, within=terms.answer, clock=clock
         )
@@ -170,7 +189,14 @@ class PersonServer:
             random_bytes=self._random,
         )
 
-    def _make_room(self) -> Room:
+    def _make_room(self, rules: Rules | None) -> Room:
+        judging = Judging(
+            granting=self._granting,
+            rules=rules,
+            for_update=self._database.for_update,
+            clock=self._clock,
+            random_bytes=self._random,
+        )
         issuing = Issuing(
             self.issuer,
             self.keys,
@@ -186,6 +212,7 @@ class PersonServer:
             questions=self._questions,
             issuing=issuing,
             accounts=self.accounts,
+            judging=judging,
             clock=self._clock,
         )
 
@@ -208,6 +235,7 @@ class PersonServer:
             deferred=self._deferred,
             questions=self._questions,
             revoking=self._revoking,
+            granting=self._granting,
             clock=self._clock,
             random_bytes=self._random,
         )
@@ -225,7 +253,13 @@ class PersonServer:
 
         Raises `ValueError` for another server's database, and `StoreError`.
         """
-        migrations = (*waiting_room.MIGRATIONS, *people.MIGRATIONS, *REVOCATION_TABLES, *records.MIGRATIONS)
+        migrations = (
+            *waiting_room.MIGRATIONS,
+            *queue.MIGRATIONS,
+            *people.MIGRATIONS,
+            *REVOCATION_TABLES,
+            *records.MIGRATIONS,
+        )
         await self._database.migrate(migrations)
         async with self._database.transaction() as tx:
             owner = await records.claim_database(tx, self.issuer)
@@ -253,6 +287,10 @@ class PersonServer:
             "jwks_uri": f"{self.issuer}/.well-known/jwks.json",
             "person_token_endpoint": f"{self.issuer}/person",
             "auth_token_endpoint": f"{self.issuer}/token",
+            "mission_endpoint": f"{self.issuer}/mission",
+            "permission_endpoint": f"{self.issuer}/permission",
+            "audit_endpoint": f"{self.issuer}/audit",
+            "interaction_endpoint": f"{self.issuer}/interaction",
             "revocation_endpoint": self._revocations.endpoint,
             "accept_signature_algs": list(ALGORITHMS),
             "name": self.shown.name,
@@ -280,6 +318,36 @@ class PersonServer:
         wanted = read_auth_token_request(await request.read_json(verified.digest()))
         asked = await self._intake.scope(agent, wanted.resource_token, wanted.presented_token, wanted.declared)
         return await self._room.ask(request, asked, agent, ask_anyway=wanted.declared.ask_anyway)
+
+    async def propose(self, request: Request) -> Answer:
+        """POST to the mission endpoint (draft-11 §8.1)."""
+        return await self._govern(request, self._governing.proposal)
+
+    async def change_mission(self, request: Request, s256: str) -> Answer:
+        """POST to a mission's own URL (draft-11 §8.4, §8.5)."""
+
+        async def change(agent: Agent, body: Mapping[str, Any]) -> Asked:
+            return await self._governing.change(agent, s256, body)
+
+        return await self._govern(request, change)
+
+    async def permission(self, request: Request) -> Answer:
+        """POST to the permission endpoint (draft-11 §7.7)."""
+        return await self._govern(request, self._governing.permission)
+
+    async def interaction(self, request: Request) -> Answer:
+        """POST to the interaction endpoint (draft-11 §7.6)."""
+        return await self._govern(request, self._governing.interaction)
+
+    async def audit(self, request: Request) -> Answer:
+        """POST to the audit endpoint (draft-11 §7.8)."""
+        agent, verified = await self._intake.agent(request)
+        return await self._governing.audit(agent, await request.read_json(verified.digest()))
+
+    async def _govern(self, request: Request, read: Callable[[Agent, Mapping[str, Any]], Awaitable[Asked]]) -> Answer:
+        agent, verified = await self._intake.agent(request)
+        asked = await read(agent, await request.read_json(verified.digest()))
+        return await self._room.ask(request, asked, agent, ask_anyway=False)
 
     async def poll(self, request: Request, pending: str) -> Answer:
         """GET of a pending URL (draft-11 §11.8.3)."""
@@ -313,3 +381,11 @@ class PersonServer:
     async def issued(self, person: str | None = None) -> Sequence[Issued]:
         """The tokens on record, newest first; those of the account `person` if given. Never the tokens themselves."""
         return await records.issued(self._database, person)
+
+    async def missions(self, person: str) -> Sequence[OwnMission]:
+        """The missions of the account `person`, newest first."""
+        return await missions.of_person(self._database, person)
+
+    async def mission_log(self, s256: str) -> Sequence[Entry]:
+        """What happened in a mission, in order (draft-11 §8.3)."""
+        return await missions.entries(self._database, s256)

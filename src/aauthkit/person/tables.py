@@ -59,22 +59,6 @@ MIGRATIONS: Final = (
             "CREATE INDEX person_issued_agent ON person_issued (agent_iss, agent_sub, exp)",
             "CREATE INDEX person_issued_person ON person_issued (person, issued)",
             "CREATE INDEX person_issued_exp ON person_issued (exp)",
-            """CREATE TABLE person_requests (
-                pending TEXT PRIMARY KEY,
-                page TEXT NOT NULL UNIQUE,
-                joined TEXT NOT NULL UNIQUE,
-                agent_iss TEXT NOT NULL,
-                agent_sub TEXT NOT NULL,
-                person TEXT,
-                browser TEXT,
-                created BIGINT NOT NULL,
-                expires BIGINT NOT NULL,
-                verdict TEXT
-            )""",
-            "CREATE INDEX person_requests_person ON person_requests (person, created)",
-            "CREATE INDEX person_requests_browser ON person_requests (browser)",
-            "CREATE INDEX person_requests_agent ON person_requests (agent_iss, agent_sub, created)",
-            "CREATE INDEX person_requests_expires ON person_requests (expires)",
             """CREATE TABLE person_decisions (
                 id TEXT PRIMARY KEY,
                 person TEXT NOT NULL,
@@ -103,7 +87,6 @@ MIGRATIONS: Final = (
         version=2,
         statements=(
             "ALTER TABLE person_issued ADD COLUMN revoked BIGINT",
-            "ALTER TABLE person_requests ADD COLUMN ended TEXT",
             """CREATE TABLE person_resource_tokens (
                 iss TEXT NOT NULL,
                 jti TEXT NOT NULL,
@@ -118,6 +101,57 @@ MIGRATIONS: Final = (
             "CREATE INDEX person_decisions_over ON person_decisions (over)",
             """CREATE INDEX person_decisions_passing
                 ON person_decisions (decided) WHERE over IS NULL AND memory <> 'kept'""",
+        ),
+    ),
+    Migration(
+        room="person",
+        version=3,
+        statements=(
+            "ALTER TABLE person_issued ADD COLUMN mission TEXT",
+            "CREATE INDEX person_issued_mission ON person_issued (mission, exp) WHERE mission IS NOT NULL",
+            "ALTER TABLE person_decisions ADD COLUMN mission TEXT NOT NULL DEFAULT ''",
+            "DROP INDEX person_decisions_standing",
+            """CREATE INDEX person_decisions_standing
+                ON person_decisions (person, agent_iss, agent_sub, resource, kind, account, mission)
+                WHERE over IS NULL""",
+            "CREATE INDEX person_decisions_mission ON person_decisions (mission) WHERE mission <> '' AND over IS NULL",
+            """CREATE TABLE person_missions (
+                s256 TEXT PRIMARY KEY,
+                person TEXT NOT NULL,
+                agent_iss TEXT NOT NULL,
+                agent_sub TEXT NOT NULL,
+                blob TEXT NOT NULL,
+                approved BIGINT NOT NULL,
+                expires BIGINT,
+                capabilities TEXT NOT NULL,
+                reason TEXT,
+                ended BIGINT
+            )""",
+            "CREATE INDEX person_missions_person ON person_missions (person, approved)",
+            "CREATE INDEX person_missions_ended ON person_missions (ended) WHERE ended IS NOT NULL",
+            "CREATE INDEX person_missions_expires ON person_missions (expires) WHERE ended IS NULL",
+            """CREATE TABLE person_mission_log (
+                mission TEXT NOT NULL,
+                number BIGINT NOT NULL,
+                at BIGINT NOT NULL,
+                kind TEXT NOT NULL,
+                entry TEXT NOT NULL,
+                s256 TEXT,
+                PRIMARY KEY (mission, number)
+            )""",
+            """CREATE TABLE person_mission_counts (
+                mission TEXT NOT NULL,
+                name TEXT NOT NULL,
+                used BIGINT NOT NULL,
+                PRIMARY KEY (mission, name)
+            )""",
+            """CREATE TABLE person_stops (
+                person TEXT NOT NULL,
+                agent_iss TEXT NOT NULL,
+                agent_sub TEXT NOT NULL,
+                since BIGINT NOT NULL,
+                PRIMARY KEY (agent_iss, agent_sub)
+            )""",
         ),
     ),
 )

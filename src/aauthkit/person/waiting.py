@@ -8,21 +8,24 @@ otherwise it says where to send them, with a code that was not used.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from ..accounts import Accounts
 from ..callers import Agent
 from ..deferred import Deferred, PendingRequest, Waiting
 from ..protocol.headers import APPROVAL_PENDING, Requirement, interaction_required
-from ..protocol.messages import Answer
+from ..protocol.messages import Answer, json_answer
 from ..protocol.problems import Problem
 from ..serving import Request
 from ..store import Database, Transaction
-from . import records
+from . import logbook, records
 from .asked import Asked, owner_of
+from .consent import TOKENS
 from .issuing import Issuing
+from .judging import Judging
 from .questions import Collided, Question, Questions
+from .resolving import Resolving
 from .revoking import WHY
 
 ATTEMPTS: Final = 3
@@ -43,8 +46,11 @@ class Room:
         questions: Questions,
         issuing: Issuing,
         accounts: Accounts,
+        judging: Judging,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._judging = judging
+        self._resolving = Resolving(issuing)
         self._issuer = issuer
         self._database = database
         self._deferred = deferred
@@ -89,17 +95,39 @@ class Room:
     ) -> Answer | PendingRequest:
         now = int(self._clock())
         async with self._database.transaction() as tx:
-            answer = await self._issuing.refuse(tx, asked, agent, waited=False)
-            if answer is None:
-                answer = await self._issuing.repeat(tx, asked, agent, prompted=ask_anyway)
-            if answer is None and not ask_anyway:
-                answer = await self._issuing.settle(tx, asked, agent)
+            person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
+            answer = await self._at_once(tx, asked, agent, person, ask_anyway=ask_anyway)
             if answer is not None:
                 return answer
+            if "none" in asked.prompt:
+                return Problem("user_unreachable", "the person has to be asked, and prompt=none forbids it").answer()
             if not reachable:
                 return Problem("user_unreachable", "the person has to be asked: declare interaction").answer()
-            person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
-            return await self._questions.open(tx, asked, owner_of(agent), person, now, prompted=ask_anyway)
+            pending = await self._questions.ask(tx, asked, owner_of(agent), person, now, prompted=ask_anyway)
+            await logbook.note(tx, asked, "asked", now)
+            return pending
+
+    async def _at_once(
+        self, tx: Transaction, asked: Asked, agent: Agent, person: str | None, *, ask_anyway: bool
+    ) -> Answer | None:
+        """The answer that needs nobody: what was decided before, by a person, a rule, or a mission's approval."""
+        answer = await self._issuing.refuse(tx, asked, agent, waited=False)
+        if answer is None:
+            answer = await self._judging.refuse(tx, asked, person, waited=False)
+        if answer is None:
+            answer = await self._issuing.repeat(tx, asked, agent, prompted=ask_anyway)
+        if answer is not None or ask_anyway:
+            return answer
+        if asked.kind in TOKENS:
+            settled = await self._issuing.settle(tx, asked, agent)
+            if settled is not None:
+                return settled
+        else:
+            granted = await self._judging.answer(tx, asked, person)
+            if granted is not None:
+                return granted
+        outcome = await self._judging.decide(tx, asked, person)
+        return None if outcome is None else await self._yes(tx, asked, agent, outcome)
 
     async def poll(self, request: Request, pending_id: str, agent: Agent) -> Answer:
         """The answer to a poll by `agent`; 404 to anybody but who asked (draft-11 §13.2)."""
@@ -159,6 +187,8 @@ class Room:
         error = outcome.get("error")
         if error == "invalid_code":
             return Problem("invalid_code", "wrong codes were tried too often").answer()
+        if error == "denied" and pending.kind == "permission":
+            return json_answer(200, {"permission": "denied"})  # draft-11 §7.7.2
         if error == "denied":
             return Problem("denied", "the person declined the request").answer()
         if error == "abandoned":
@@ -166,9 +196,21 @@ class Room:
         if error == "revoked":
             return Problem("revoked", WHY[outcome["which"]]).answer()
         asked = Asked.read(pending.data)
+        person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
         answer = await self._issuing.refuse(tx, asked, agent, waited=True)
         if answer is None:
-            answer = await self._issuing.settle(tx, asked, agent, pending=pending.id)
+            answer = await self._judging.refuse(tx, asked, person, waited=True)
+        if answer is not None:
+            return answer
+        return await self._yes(tx, asked, agent, outcome, pending=pending.id)
+
+    async def _yes(
+        self, tx: Transaction, asked: Asked, agent: Agent, outcome: Mapping[str, Any], *, pending: str | None = None
+    ) -> Answer:
+        """The answer that a decision gives: a token, or what its kind of question has instead."""
+        if asked.kind not in TOKENS:
+            return await self._resolving.answer(tx, asked, agent, outcome)
+        answer = await self._issuing.settle(tx, asked, agent, pending=pending)
         if answer is None:
             return Problem("denied", "what was allowed is over, or was taken back: ask again").answer()
         return answer

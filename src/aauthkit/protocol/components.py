@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
@@ -131,9 +133,14 @@ def _binary_wrapped(request: SignedRequest, name: str) -> str:
     return serialize_list([(line.encode("latin-1"), {}) for line in _lines(request, name)])
 
 
+def is_field_name(name: str) -> bool:
+    """Whether this can name a field that is covered: a lower-case field name (RFC 9421 §2.1)."""
+    return _FIELD_NAME.match(name) is not None
+
+
 def _field(request: SignedRequest, item: Component) -> str:
     params = dict(item.params)
-    if not _FIELD_NAME.match(item.name):
+    if not is_field_name(item.name):
         raise ComponentError(f"{item.name!r} is not a lower-case field name")
     if not params.keys() <= _FIELD_PARAMS:
         raise ComponentError(f"a parameter of {item.name!r} is not taken here")
@@ -151,6 +158,7 @@ def _field(request: SignedRequest, item: Component) -> str:
     return field_value(request, item.name)
 
 
+@lru_cache(maxsize=128)
 def normal_authority(scheme: str, authority: str) -> str:
     """An authority as it is signed: lower case, without the scheme's default port (RFC 9421 §2.2.3)."""
     lowered = authority.lower()
@@ -166,15 +174,16 @@ def _target(request: SignedRequest) -> str:
     return request.path if request.query is None else f"{request.path}?{request.query}"
 
 
-_DERIVED: Final[Mapping[str, Callable[[SignedRequest], str]]] = {
-    "@method": lambda r: r.method,
+DERIVED: Final[Mapping[str, Callable[[SignedRequest], str]]] = {
+    "@method": attrgetter("method"),
     "@authority": lambda r: normal_authority(r.scheme, r.authority),
     "@scheme": lambda r: r.scheme.lower(),
     "@target-uri": lambda r: f"{r.scheme.lower()}://{normal_authority(r.scheme, r.authority)}{_target(r)}",
     "@request-target": _target,
-    "@path": lambda r: r.path,
+    "@path": lambda r: r.target.partition("?")[0] or "/",
     "@query": _query,
 }
+"""The derived components that take no parameters, and how each comes out of a request (RFC 9421 §2.2)."""
 
 
 def _form_encoded(text: str) -> str:
@@ -205,12 +214,12 @@ def component_value(request: SignedRequest, item: Component) -> str:
             value = _field(request, item)
         elif item.name == "@query-param":
             value = _query_param(request, dict(item.params))
-        elif item.name not in _DERIVED:
+        elif item.name not in DERIVED:
             raise ComponentError(f"{item.name!r} is not a component of a request")
         elif item.params:
             raise ComponentError(f"{item.name!r} takes no parameters in a request")
         else:
-            value = _DERIVED[item.name](request)
+            value = DERIVED[item.name](request)
     except (FieldError, ValueError) as error:
         raise ComponentError(str(error)) from error
     if _UNSIGNABLE.search(value):

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,7 +24,6 @@ from .structured import (
     Item,
     Token,
     parse_dictionary,
-    serialize_dictionary,
     serialize_inner_list,
     serialize_item,
 )
@@ -212,7 +212,8 @@ class DigestMismatch(ValueError):
 
 def content_digest(body: bytes, algorithm: str = "sha-256") -> str:
     """The value of `Content-Digest` for `body` (RFC 9530 §2)."""
-    return serialize_dictionary({algorithm: (_DIGESTS[algorithm](body).digest(), {})})
+    digest = b2a_base64(_DIGESTS[algorithm](body).digest(), newline=False).decode("ascii")
+    return f"{algorithm}=:{digest}:"
 
 
 class DigestCheck:

@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 from urllib.parse import urlsplit
@@ -58,8 +59,14 @@ def check_server_identifier(value: object, loopback: LoopbackProfile = NO_LOOPBA
     """
     if not isinstance(value, str) or len(value) > MAX_IDENTIFIER:
         raise InvalidIdentifier("a server identifier is a string of bounded length")
-    if value in loopback.origins:
-        return value
+    if value not in loopback.origins:
+        _check_named(value)
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _check_named(value: str) -> None:
+    """Return if `value` is `https://host`. Remembered: the same few parties are named in every token."""
     host = value.removeprefix("https://")
     if host == value:
         raise InvalidIdentifier(f"{value!r} does not use the https scheme")
@@ -67,7 +74,6 @@ def check_server_identifier(value: object, loopback: LoopbackProfile = NO_LOOPBA
         raise InvalidIdentifier(f"{value!r} is not https:// and a lower-case host, without port, path or slash")
     if _NUMERIC_END.match(host):
         raise InvalidIdentifier(f"{value!r} is an address, not a name")
-    return value
 
 
 def is_server_identifier(value: object, loopback: LoopbackProfile = NO_LOOPBACK) -> bool:
@@ -170,6 +176,12 @@ def parse_scope(value: object) -> frozenset[str]:
     """A space-separated scope string as a set; the empty string is the empty set. Raises `InvalidIdentifier`."""
     if not isinstance(value, str) or len(value) > 8192:
         raise InvalidIdentifier("a scope is a string of bounded length")
+    return _scope_values(value) if len(value) <= 256 else _scope_values.__wrapped__(value)
+
+
+@lru_cache(maxsize=1024)
+def _scope_values(value: str) -> frozenset[str]:
+    """The values of a scope string. Short ones are remembered: a resource has few scopes, and grants them every time."""
     if value == "":
         return frozenset()
     tokens = value.split(" ")

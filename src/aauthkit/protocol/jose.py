@@ -6,13 +6,14 @@ nothing a message says; a JWS whose header names another is refused.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
 from . import ed25519
@@ -41,6 +42,8 @@ ALGORITHMS: Final = ("Ed25519", "ES256")
 
 MAX_TOKEN: Final = 16 * 1024
 """Longest compact JWS that is looked at, in characters."""
+MAX_KNOWN_HEADER: Final = 512
+"""Longest JWS header that is remembered, in characters."""
 MAX_JSON: Final = 256 * 1024
 """Longest JSON document that is parsed, in bytes."""
 MAX_DEPTH: Final = 16
@@ -48,7 +51,6 @@ MAX_DEPTH: Final = 16
 MAX_JWKS_KEYS: Final = 256
 """Most members of a JWKS that are looked at."""
 
-_B64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
 _SHAPE: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "Ed25519": ("OKP", "Ed25519", ("x",)),
     "ES256": ("EC", "P-256", ("x", "y")),
@@ -70,16 +72,22 @@ class KeyRejected(JoseError):
 
 def b64url_encode(data: bytes) -> str:
     """base64url without padding (RFC 7515 §2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    standard = b2a_base64(data, newline=False).decode("ascii")
+    return standard.rstrip("=").replace("+", "-").replace("/", "_")
 
 
 def b64url_decode(text: object) -> bytes:
     """Strict inverse of `b64url_encode`: no padding, no other alphabet, no stray bits. Raises `JoseError`."""
-    if not isinstance(text, str) or not _B64URL.match(text) or len(text) % 4 == 1:
+    if not isinstance(text, str) or "+" in text or "/" in text or "=" in text:
         raise JoseError("not base64url without padding")
-    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if b64url_encode(data) != text:
-        raise JoseError("base64url with stray bits")
+    padded = text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4)
+    try:
+        data = a2b_base64(padded)
+    except ValueError as error:
+        raise JoseError("not base64url without padding") from error
+    # There is one way to write these bytes: whatever the decoder passed over stands out now.
+    if b2a_base64(data, newline=False).decode("ascii") != padded:
+        raise JoseError("not base64url without padding, or with stray bits")
     return data
 
 
@@ -121,6 +129,8 @@ _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 def _depth_within(text: str, limit: int) -> bool:
     """Whether brackets outside strings nest no deeper than `limit`, without recursion."""
+    if text.count("{") + text.count("[") <= limit:
+        return True
     depth = 0
     for match in _BRACKETS.finditer(text):
         first = match.group()[0]
@@ -133,6 +143,14 @@ def _depth_within(text: str, limit: int) -> bool:
     return True
 
 
+def _decoded(text: str) -> Any:
+    try:
+        value, end = _decoder.raw_decode(text)
+    except ValueError:
+        return _decoder.decode(text)  # there is space around it, or it is none
+    return value if end == len(text) else _decoder.decode(text)
+
+
 def parse_json(raw: bytes | str, *, limit: int = MAX_JSON) -> dict[str, Any]:
     """One JSON object: no member twice, no NaN, no lone surrogate, bounded in size and depth. Raises `JoseError`."""
     if len(raw) > limit:
@@ -141,7 +159,7 @@ def parse_json(raw: bytes | str, *, limit: int = MAX_JSON) -> dict[str, Any]:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
         if not _depth_within(text, MAX_DEPTH):
             raise JoseError(f"the document nests deeper than {MAX_DEPTH}")
-        value = _decoder.decode(text)
+        value = _decoded(text)
         if "\\u" in text or not text.isascii():
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except JoseError:
@@ -153,16 +171,26 @@ def parse_json(raw: bytes | str, *, limit: int = MAX_JSON) -> dict[str, Any]:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PublicKey:
     """A public key whose one algorithm is settled. `kid` is what its set calls it; the thumbprint is its own name."""
 
     alg: Literal["Ed25519", "ES256"]
-    raw: bytes = field(repr=False)
+    raw: bytes
     """Ed25519: 32 bytes. ES256: x and y, 64 bytes."""
-    thumbprint: str
     kid: str | None = None
-    _es256: Any = field(default=None, repr=False, compare=False)
+    _es256: Any = field(default=None, compare=False)
+    _name: str | None = field(default=None, compare=False)
+
+    @property
+    def thumbprint(self) -> str:
+        """RFC 7638, SHA-256; made when it is first asked for, which a request that changes nothing never does."""
+        if self._name is None:
+            object.__setattr__(self, "_name", _thumbprint(self.alg, self.raw))
+        return cast("str", self._name)
+
+    def __repr__(self) -> str:
+        return f"PublicKey({self.alg}, thumbprint={self.thumbprint}, kid={self.kid})"
 
     def verify(self, message: bytes, signature: bytes) -> None:
         """Return if `signature` (64 bytes, raw) is this key's over `message`; raise `BadSignature` otherwise."""
@@ -174,17 +202,15 @@ class PublicKey:
     @property
     def jwk(self) -> dict[str, str]:
         """The public JWK, always with `alg` (draft-11 §11.3.1)."""
-        kty, crv, names = _SHAPE[self.alg]
-        size = len(self.raw) // len(names)
-        members = {name: b64url_encode(self.raw[i * size : (i + 1) * size]) for i, name in enumerate(names)}
-        jwk = {"kty": kty, "crv": crv, **members, "alg": self.alg}
+        kty, crv, _ = _SHAPE[self.alg]
+        jwk = {"kty": kty, "crv": crv, **_members(self.alg, self.raw), "alg": self.alg}
         if self.kid is not None:
             jwk["kid"] = self.kid
         return jwk
 
     def same_key(self, other: PublicKey) -> bool:
-        """Whether both are one key: same algorithm, same thumbprint."""
-        return self.alg == other.alg and self.thumbprint == other.thumbprint
+        """Whether both are one key: same algorithm, same bytes, and so the same thumbprint."""
+        return self.alg == other.alg and self.raw == other.raw
 
 
 def _verify_es256(key: Any, message: bytes, signature: bytes) -> None:
@@ -204,8 +230,14 @@ def _verify_es256(key: Any, message: bytes, signature: bytes) -> None:
         raise BadSignature("the signature does not verify") from error
 
 
-def _thumbprint(kty: str, crv: str, members: Mapping[str, str]) -> str:
-    ordered = dict(sorted({"crv": crv, "kty": kty, **members}.items()))
+def _members(alg: Literal["Ed25519", "ES256"], raw: bytes) -> dict[str, str]:
+    """The parameters of a public key in a JWK, each 32 bytes."""
+    return {name: b64url_encode(raw[at * 32 : at * 32 + 32]) for at, name in enumerate(_SHAPE[alg][2])}
+
+
+def _thumbprint(alg: Literal["Ed25519", "ES256"], raw: bytes) -> str:
+    kty, crv, _ = _SHAPE[alg]
+    ordered = dict(sorted({"crv": crv, "kty": kty, **_members(alg, raw)}.items()))
     return b64url_encode(hashlib.sha256(json.dumps(ordered, separators=(",", ":")).encode()).digest())
 
 
@@ -234,7 +266,7 @@ def parse_jwk(jwk: object) -> PublicKey:
     if not isinstance(jwk, Mapping):
         raise KeyRejected("invalid_key", "the key is not a JSON object")
     alg = _algorithm_of(jwk)
-    kty, crv, names = _SHAPE[alg]
+    names = _SHAPE[alg][2]
     if "d" in jwk:
         raise KeyRejected("invalid_key", "the key carries its private part")
     _check_use(jwk)
@@ -251,8 +283,7 @@ def parse_jwk(jwk: object) -> PublicKey:
     if kid is not None and not isinstance(kid, str):
         raise KeyRejected("invalid_key", "the key's kid is not a string")
     native = _es256_key(parts) if alg == "ES256" else None
-    members = {name: str(jwk[name]) for name in names}
-    return PublicKey(alg, b"".join(parts), _thumbprint(kty, crv, members), kid, native)
+    return PublicKey(alg, b"".join(parts), kid, native)
 
 
 def _check_use(jwk: Mapping[str, Any]) -> None:
@@ -337,9 +368,9 @@ class SigningKey:
             numbers = self._native.public_key().public_numbers()
             parts = [numbers.x.to_bytes(32, "big"), numbers.y.to_bytes(32, "big")]
             native = self._native.public_key()
-        kty, crv, names = _SHAPE[self.alg]
-        thumbprint = _thumbprint(kty, crv, dict(zip(names, map(b64url_encode, parts), strict=True)))
-        return PublicKey(self.alg, b"".join(parts), thumbprint, thumbprint, native)
+        raw = b"".join(parts)
+        thumbprint = _thumbprint(self.alg, raw)
+        return PublicKey(self.alg, raw, thumbprint, native, thumbprint)
 
     @cached_property
     def _native(self) -> Any:
@@ -386,14 +417,26 @@ def parse_jws(token: object) -> Jws:
     parts = token.split(".")
     if len(parts) != 3:
         raise JoseError("a compact JWS has three parts")
-    header = parse_json(b64url_decode(parts[0]))
+    header, payload, signature = parts
+    read = _header if len(header) <= MAX_KNOWN_HEADER else _header.__wrapped__
+    signing_input = token[: -len(signature) - 1].encode("ascii")
+    return Jws(read(header), b64url_decode(payload), signing_input, b64url_decode(signature))
+
+
+@lru_cache(maxsize=256)
+def _header(encoded: str) -> Mapping[str, Any]:
+    """A protected header that names an `alg` and nothing that is not known here.
+
+    An issuer's tokens have one header, but for its `kid`: it is read once.
+    """
+    header = parse_json(b64url_decode(encoded))
     if "crit" in header:
         raise JoseError("the header marks an extension critical that is not known here")
     if header.get("b64") is False:
         raise JoseError("an unencoded payload is not taken")
     if not isinstance(header.get("alg"), str):
         raise JoseError("the header names no alg")
-    return Jws(header, b64url_decode(parts[1]), token.rpartition(".")[0].encode("ascii"), b64url_decode(parts[2]))
+    return MappingProxyType(header)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class SignedRequest:
     @property
     def path(self) -> str:
         """The raw path; an empty one is `/` (RFC 9421 §2.2.6)."""
-        return self.target.split("?", 1)[0] or "/"
+        return self.target.partition("?")[0] or "/"
 
     @property
     def query(self) -> str | None:

@@ -7,7 +7,7 @@ Signature-Keys §5.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -52,6 +52,9 @@ ProblemCode = Literal[
     "expired",
     "revoked",
     "invalid_code",
+    "mission_not_found",
+    "mission_terminated",
+    "interaction_unavailable",
     "gone",
     "slow_down",
     "unsupported_iss",
@@ -117,6 +120,9 @@ ERRORS: Final[tuple[ErrorCode, ...]] = (
     _body("expired", 408, "The request timed out.", "§11.9.4"),
     _body("revoked", 403, "A token that this request depends on was revoked.", "§11.9.4"),
     _body("invalid_code", 410, "The interaction code is not known or was used already.", "§11.9.4"),
+    _body("mission_not_found", 404, "There is no such mission of this agent.", "§8.7"),
+    _body("mission_terminated", 403, "The mission is permanently ended.", "§8.8"),
+    _body("interaction_unavailable", 424, "There is no channel to the person: direct them yourself.", "§7.6.3"),
     _body("gone", 410, "This pending request has ended.", "§13.2"),
     _body("slow_down", 429, "Polling is too frequent: add five seconds to the interval.", "§11.9.4"),
     _body("unsupported_iss", 403, "Revocations from this caller are not accepted.", "§11.12.3"),
@@ -202,7 +208,8 @@ class SignatureFailure(WireError):
 class Problem(WireError):
     """An error body of RFC 9457 with the `error` member that decides (draft-11 §11.9.2).
 
-    Never carries Signature-Error or Accept-Signature-*: the signature verified (Signature-Keys §5.3).
+    `members` are further ones of the body, such as a mission's status (§8.8). Never carries Signature-Error or
+    Accept-Signature-*: the signature verified (Signature-Keys §5.3).
     """
 
     def __init__(
@@ -213,8 +220,10 @@ class Problem(WireError):
         status: int | None = None,
         retry_after: int | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        members: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(PROBLEMS[code], detail, headers)
+        self.members = dict(members or {})
         self._status = status
         if code == "rate_limited" and retry_after is None:
             retry_after = RATE_LIMITED_RETRY_AFTER
@@ -230,7 +239,12 @@ class Problem(WireError):
         headers = [("content-type", "application/problem+json"), ("cache-control", "no-store"), *self.headers]
         if self.retry_after is not None:
             headers.append(("retry-after", str(self.retry_after)))
-        body: dict[str, object] = {"title": self.row.meaning, "status": self.status, "error": self.code}
+        body: dict[str, object] = {
+            "title": self.row.meaning,
+            "status": self.status,
+            "error": self.code,
+            **self.members,
+        }
         if self.detail:
             body["detail"] = self.detail
         return Answer(self.status, tuple(headers), _problem(body))

@@ -150,6 +150,10 @@ class AuthToken(_Common):
 Token = AgentToken | PersonToken | ResourceToken | AuthToken
 
 
+_NEEDED: Final = {"OKP": frozenset({"crv", "x"}), "EC": frozenset({"crv", "x", "y"}), "RSA": frozenset({"n", "e"})}
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
 class _Claims:
     """Typed access to claims; any fault is a `TokenRejected`."""
 
@@ -203,11 +207,10 @@ class _Claims:
     def cnf(self) -> PublicKey:
         """draft-11 §9.4.3.2 step 3: what is incomplete is the token's fault, what cannot be used is the key's."""
         cnf = self.claims.get("cnf")
-        jwk = cnf.get("jwk") if isinstance(cnf, Mapping) else None
-        if not isinstance(jwk, Mapping):
+        jwk = cnf.get("jwk") if isinstance(cnf, dict) else None
+        if not isinstance(jwk, dict):
             raise TokenRejected("the claim cnf carries no jwk")
-        needed = {"OKP": ("crv", "x"), "EC": ("crv", "x", "y"), "RSA": ("n", "e")}.get(str(jwk.get("kty")), ())
-        if "kty" not in jwk or any(name not in jwk for name in needed):
+        if "kty" not in jwk or not jwk.keys() >= _NEEDED.get(str(jwk["kty"]), _NOTHING):
             raise TokenRejected("the key in cnf is incomplete")
         try:
             return parse_jwk(jwk)

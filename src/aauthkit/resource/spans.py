@@ -12,9 +12,8 @@ from typing import Final
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from .. import __version__
+from .. import telemetry
 from ..callers import Caller
 from ..protocol.messages import Refusal
 from ..protocol.problems import SignatureFailure, WireError
@@ -23,11 +22,10 @@ from .challenges import Challenge, Deferral
 
 VERIFY: Final = "aauth.verify"
 CHALLENGE: Final = "aauth.challenge"
-_PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
 def _tracer() -> trace.Tracer:
-    return trace.get_tracer("aauthkit.resource", __version__)
+    return telemetry.tracer("resource")
 
 
 class Telling:
@@ -64,27 +62,15 @@ class Telling:
 
     def continued(self) -> AbstractContextManager[object]:
         """The caller's trace, for what the application does, where nothing further out has taken it up."""
-        return _attached(self._parent) if self._parent is not None else nullcontext()
+        return telemetry.attached(self._parent) if self._parent is not None else nullcontext()
 
 
 @contextmanager
 def tell(resource: str, request: Request) -> Iterator[Telling]:
     """A span for the verification of `request`, in the trace that is under way here, else in its sender's."""
-    parent = None
-    if not trace.get_current_span().get_span_context().is_valid:
-        carrier = {name: value for name, value in request.headers if name in ("traceparent", "tracestate")}
-        parent = _PROPAGATOR.extract(carrier) if carrier else None
-    attributes = {"aauth.resource": resource, "http.request.method": request.method}
+    parent = telemetry.senders(request.headers)
+    attributes = {"aauth.resource": resource, "http.request.method": telemetry.method_of(request.method)}
     with _tracer().start_as_current_span(
         VERIFY, parent, SpanKind.INTERNAL, attributes, record_exception=False, set_status_on_exception=False
     ) as span:
         yield Telling(span, parent)
-
-
-@contextmanager
-def _attached(parent: context.Context) -> Iterator[None]:
-    token = context.attach(parent)
-    try:
-        yield
-    finally:
-        context.detach(token)

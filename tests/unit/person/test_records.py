@@ -217,7 +217,13 @@ async def test_the_tables_of_before_are_brought_up_to_date(database: Database) -
     """A database of the first version keeps what is in it."""
     await database.migrate(records.MIGRATIONS[:1])
     async with database.transaction() as tx:
-        await consents.note_decision(tx, PLACE, decision("one"), by="browser", shown={}, over=None)
+        await tx.execute(
+            """INSERT INTO person_decisions (id, person, agent_iss, agent_sub, resource, kind, account, asked, granted,
+                                             memory, decided, number, decided_by, shown)
+               VALUES ('one', :person, :agent_iss, :agent_sub, :resource, :kind, :account, 'a b', 'a', 'kept', 1, 1,
+                       'browser', '{}')""",
+            **{name: value for name, value in PLACE.params().items() if name != "mission"},
+        )
         await tx.execute(
             """INSERT INTO person_issued (jti, typ, person, agent_iss, agent_sub, jkt, aud, sub, scope, account, issued,
                                           exp, decisions, agent_jti)

@@ -86,10 +86,7 @@ def test_both_tokens_are_required(missing: str) -> None:
     [
         {"upstream_token": "x"},
         {"subagent_token": "x"},
-        {"mission_s256": "x"},
-        {"prompt": "none"},
-        {"prompt": "login consent"},
-        {"prompt": "select_account"},
+        {"prompt": "none login"},
         {"prompt": "Consent"},
         {"prompt": ""},
         {"prompt": ["consent"]},

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from ...accounts import Account, Session
 from ...protocol.identifiers import origin_of, parse_agent_identifier
 from ...protocol.messages import Answer
 from ...protocol.problems import Problem
 from ...serving import Request
-from .. import consents, records
+from .. import consents, missions, records
+from ..about import Relay
 from ..asked import Asked
 from ..callbacks import CallbackError, with_error
 from ..clarifying import Clarifying
-from ..consent import Memory
 from ..conversation import MAX_QUESTION, MAX_ROUNDS
-from ..deciding import Changed, Choice, Decider, Deciding, Verdict, may_see
+from ..deciding import Changed, Decider, Deciding, Verdict, may_see
 from ..questions import Question
+from .choosing import NothingChosen, read_choice
 from .desk import BEATING, READING, Desk, as_page
 from .signing import to_sign_in
 from .visit import Visit, visit_to
 
-MEMORIES: Final[tuple[Memory, ...]] = ("once", "today", "kept")
-VERDICTS: Final[tuple[Verdict, ...]] = ("approved", "denied", "left")
 _ERRORS: Final[dict[Verdict, CallbackError | None]] = {
     "approved": None,
     "denied": "access_denied",
@@ -31,6 +31,7 @@ _ERRORS: Final[dict[Verdict, CallbackError | None]] = {
 }
 NOTHING_TICKED: Final = "Nothing is ticked. Tick what you allow, or choose Deny."
 HAS_CHANGED: Final = "The agent has changed its request meanwhile. Nothing was decided: look at what it asks for now."
+NO_ANSWER: Final = "Nothing was sent: write an answer, or choose No answer."
 NO_QUESTION: Final = f"Nothing was asked. Write a question of at most {MAX_QUESTION} characters."
 NOT_TAKEN: Final = "Your question was not sent: the agent takes none just now."
 REFRESH: Final = 5
@@ -77,11 +78,14 @@ class Decision:
         question = await self._question(session, session.account, page)
         if question.state != "open" or question.asked is None:
             return await self._too_late(session, session.account, question, page)
-        if form.get("seen", ["0"]) != [str(question.asked.changes)]:
+        asked = question.asked
+        if form.get("seen", ["0"]) != [str(asked.changes)]:
             return await self._again(session, session.account, page, HAS_CHANGED)
-        choice = read_choice(form, question.asked)
-        if choice.verdict == "approved" and not choice.granted:
-            return await self._ask(session, session.account, question, question.asked, error=NOTHING_TICKED)
+        try:
+            choice = read_choice(form, asked, self.desk.now)
+        except NothingChosen:
+            error = NO_ANSWER if asked.kind == "question" else NOTHING_TICKED
+            return await self._ask(session, session.account, question, asked, error=error)
         try:
             await self._deciding.decide(page, Decider(session.account.id, session.handle), choice)
         except Changed:
@@ -92,6 +96,8 @@ class Decision:
             question = await self._question(session, session.account, page)
             return await self._too_late(session, session.account, question, page)
         await self.desk.accounts.keep_alive(session, BEATING)
+        if choice.verdict == "approved" and isinstance(asked.about, Relay):
+            return self._to_relayed(asked.about)
         callback = visit_to(session, page).callback
         if callback is not None:
             return self._back_to_agent(callback, _ERRORS[choice.verdict])
@@ -150,6 +156,8 @@ class Decision:
         open_for: int = READING,
     ) -> Answer:
         visit = visit_to(session, question.page)
+        if asked.about is not None:
+            return await self._ask_about(session, account, question, asked, error=error, open_for=open_for)
         standing = await consents.standing(self.desk.database, asked.place(account.id))
         before = {value for one in standing if not one.is_over(self.desk.now) for value in one.granted}
         scopes = [Scope(value, words, value in before) for value, words in asked.described.scopes.items()]
@@ -159,20 +167,53 @@ class Decision:
             status=200 if error is None else 400,
             open_for=open_for,
             form_origins=_form_origins(visit),
-            question=question,
-            code=visit.code if question.browser == session.handle else None,
             scopes=scopes,
-            new_agent=question.person is None,
             new_place=not await records.knows_place(self.desk.database, account.id, asked.resource),
-            # What somebody else asked, before the agent had its person, is between them.
-            talk=[turn for turn in asked.conversation if turn.by == account.id],
-            may_ask=asked.may_be_asked(self.desk.now),
-            rounds_left=MAX_ROUNDS - len(asked.conversation),
-            longest_question=MAX_QUESTION,
-            now=self.desk.now,
             error=error,
-            **names_of(asked),
+            **self._context(session, account, question, asked),
         )
+
+    async def _ask_about(
+        self,
+        session: Session,
+        account: Account,
+        question: Question,
+        asked: Asked,
+        *,
+        error: str | None,
+        open_for: int,
+    ) -> Answer:
+        """The page of a question that no token answers, with the mission it belongs to as it stands (§13.12)."""
+        visit = visit_to(session, question.page)
+        mission = await missions.by_s256(self.desk.database, asked.mission) if asked.mission is not None else None
+        updates = await missions.entries(self.desk.database, mission.s256, "update") if mission is not None else []
+        relayed = (origin_of(asked.about.url),) if isinstance(asked.about, Relay) else ()
+        return await self.desk.show(
+            "governing.html",
+            session,
+            status=200 if error is None else 400,
+            open_for=open_for,
+            form_origins=(*_form_origins(visit), *relayed),
+            mission=mission.read() if mission is not None else None,
+            updates=updates,
+            error=error,
+            **self._context(session, account, question, asked),
+        )
+
+    def _context(self, session: Session, account: Account, question: Question, asked: Asked) -> dict[str, Any]:
+        """What every page of a question shows."""
+        return {
+            "question": question,
+            "code": visit_to(session, question.page).code if question.browser == session.handle else None,
+            "new_agent": question.person is None,
+            # What somebody else asked, before the agent had its person, is between them.
+            "talk": [turn for turn in asked.conversation if turn.by == account.id],
+            "may_ask": asked.may_be_asked(self.desk.now),
+            "rounds_left": MAX_ROUNDS - len(asked.conversation),
+            "longest_question": MAX_QUESTION,
+            "now": self.desk.now,
+            **names_of(asked),
+        }
 
     async def _tell(self, session: Session, account: Account, question: Question, *, again: bool = False) -> Answer:
         """What became of a question, and what waits next."""
@@ -200,6 +241,11 @@ class Decision:
             return self._back_to_agent(callback, "interaction_expired")
         return await self._tell(session, account, question, again=True)
 
+    def _to_relayed(self, relay: Relay) -> Answer:
+        """To the page of another party that the agent asked to bring the person to (draft-11 §11.6.3.2)."""
+        url = relay.url if relay.code is None else f"{relay.url}?code={quote(relay.code, safe='')}"
+        return Answer(303, (("location", url), ("cache-control", "no-store"), ("referrer-policy", "no-referrer")))
+
     def _back_to_agent(self, callback: str, error: CallbackError | None) -> Answer:
         """To the callback that was checked when the browser came with it (draft-11 §7.3, §7.3.1)."""
         headers = (("cache-control", "no-store"), ("referrer-policy", "no-referrer"))
@@ -208,22 +254,6 @@ class Decision:
 
 def _form_origins(visit: Visit) -> tuple[str, ...]:
     return (origin_of(visit.callback),) if visit.callback is not None else ()
-
-
-def read_choice(form: dict[str, list[str]], asked: Asked) -> Choice:
-    """The person's answer. Raises `Problem` where the form says something that the page did not offer."""
-    verdict, memory = form.get("verdict", []), form.get("memory", ["once"])
-    if len(verdict) != 1 or verdict[0] not in VERDICTS or len(memory) != 1 or memory[0] not in MEMORIES:
-        raise Problem("invalid_request", "the form holds an answer that the page does not offer")
-    chosen, remembered = verdict[0], memory[0]
-    if chosen != "approved":
-        return Choice(chosen, changes=asked.changes)
-    if asked.kind == "identity":
-        return Choice(chosen, asked.scope, remembered, asked.changes)
-    granted = frozenset(form.get("scope", []))
-    if not granted <= asked.scope:
-        raise Problem("invalid_request", "the form allows something that was not asked for")
-    return Choice(chosen, granted, remembered, asked.changes)
 
 
 def agent_name(agent_sub: str) -> str:
@@ -236,7 +266,7 @@ def names_of(asked: Asked) -> dict[str, Any]:
     return {
         "asked": asked,
         "agent": agent_name(asked.agent_sub),
-        "place": asked.described.name or asked.resource,
+        "place": asked.described.name or asked.resource or asked.agent_iss,
         "provider": asked.provider_name or asked.agent_iss,
     }
 
