@@ -58,9 +58,7 @@ async def _signing(body: bytes) -> list[float]:
     def floor(message: bytes) -> object:
         return bindings.crypto_sign(message, secret)
 
-    return ratios(
-        ours, floor, lambda: ([unsigned(f"/orders/{n}", body) for n in range(CALLS)], [bytes(base)] * CALLS)
-    )
+    return ratios(ours, floor, lambda: ([unsigned(f"/orders/{n}", body) for n in range(CALLS)], [bytes(base)] * CALLS))
 
 
 async def verify_warm_over_verify() -> Figure:

@@ -77,9 +77,7 @@ class Agent:
 
 def unsigned(target: str, body: bytes = b"") -> SignedRequest:
     """A request before it is signed."""
-    return SignedRequest(
-        "POST" if body else "GET", "https", "api.example", target, POST_FIELDS if body else GET_FIELDS
-    )
+    return SignedRequest("POST" if body else "GET", "https", "api.example", target, POST_FIELDS if body else GET_FIELDS)
 
 
 def afresh(request: SignedRequest) -> SignedRequest:

@@ -1,7 +1,7 @@
 """Where a Node is, and the peers from npm that the interoperability tests run; `python -m tests.node` gets both.
 
-They are the packages of `interop/node/package-lock.json`, byte for byte, and stay in `node_modules` beside it, which git
-does not see.
+They are the packages of `interop/node/package-lock.json`, byte for byte, and stay in `node_modules` beside it, which
+git does not see.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _install_node() -> bool:
 
 
 def provide() -> None:
-    """Install the peers, and as root on Debian Node itself; else say how. Never fails: the tests name what they lack."""
+    """Install the peers, and as root on Debian Node; else say how. Never fails: the tests name what they lack."""
     if find():
         return
     if not _install_node():

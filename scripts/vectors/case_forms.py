@@ -239,7 +239,7 @@ def fields() -> Pack:
         ("broken", ["interaction,,"], []),
     ):
         add("aauth-capabilities", id, values, accepted(values=found), "11.7")
-    add("aauth-capabilities", "unknown", ["interaction, telepathy"], accepted(values=["interaction", "telepathy"]), "11.7")
+    add("aauth-capabilities", "unknown", ["interaction, telepathy"], accepted(values=["interaction"]), "11.7")
     return pack
 
 

@@ -280,6 +280,14 @@ class Deferred:
             raise Problem("gone", "this request was decided already, or has expired")
         return _read(row)
 
+    async def amend(self, tx: Transaction, pending: PendingRequest, outcome: Mapping[str, Any]) -> None:
+        """Say more of a decision, in the transaction that made it."""
+        await tx.execute(
+            "UPDATE pending SET outcome = :outcome WHERE id = :id AND state = 'decided'",
+            outcome=json.dumps(outcome),
+            id=pending.id,
+        )
+
     async def end(self, tx: Transaction, pending: PendingRequest, ended_as: str) -> None:
         """Close a request for good; its pending URL answers 410 from now on."""
         await tx.execute(

@@ -17,6 +17,7 @@ from .assertions import Assertion, Assertions
 from .callers import Agent, Caller, Delegate, Grant, Person, Pseudonym, Server
 from .discovery import Discovery, DiscoveryFailed
 from .protocol.components import ComponentError
+from .protocol.evidence import Evidence
 from .protocol.httpsig import (
     BASE_COMPONENTS,
     BODY_COMPONENTS,
@@ -49,7 +50,6 @@ from .protocol.signature_key import (
 from .protocol.tokens import (
     DEFAULT_CEILINGS,
     SIGNATURE_WINDOW,
-    AgentToken,
     AuthToken,
     Ceilings,
     PersonToken,
@@ -180,15 +180,40 @@ class Verifier:
         now = self.clock()
         plain = read_plain(request)
         verified = None if plain is None else self._verify_plain(plain, request, accepts, now, fetched)
-        return self._walk(request, accepts, now, fetched) if verified is None else verified
+        if verified is not None:
+            return verified
+        try:
+            return self._walk(request, accepts, now, fetched)
+        except SignatureFailure as failure:
+            failure.evidence = failure.evidence or self._evidence(request, accepts, now)
+            raise
+
+    def _evidence(
+        self, request: SignedRequest, accepts: Accepts, now: float, key: PublicKey | None = None
+    ) -> Evidence:
+        """What was in hand when a request was refused, for whoever explains it; `key` did not verify the signature."""
+        return Evidence(
+            request,
+            self.identifier,
+            now,
+            window=self.window,
+            schemes=accepts.schemes,
+            token_types=accepts.token_types,
+            components=accepts.components,
+            body=accepts.body,
+            query=accepts.query,
+            accept_base64url=self.accept_base64url,
+            loopback=self.loopback,
+            key=key,
+        )
 
     def _verify_plain(
         self, plain: PlainSignature, request: SignedRequest, accepts: Accepts, now: float, fetched: Fetched
     ) -> Verified | None:
         """`_walk` for a request in plain form, step by step; `None` as soon as a step is not plainly passed.
 
-        Nothing is refused here: `_walk` then decides, and says why. So this way in can cost time, but cannot refuse what
-        `_walk` accepts; and it accepts nothing of which one of its steps was left out.
+        Nothing is refused here: `_walk` then decides, and says why. So this way in may cost time, but it cannot refuse
+        what `_walk` accepts; and no step is left out on it.
         """
         # Step 1 is `read_plain`; steps 2 to 4:
         if not (
@@ -240,7 +265,9 @@ class Verifier:
             if isinstance(caller, Server):
                 self._retry(caller.iss, caller.dwk, kid or key.thumbprint, key, fetched)
             cause = known_mistake(request, entry, key, signature)
-            raise SignatureFailure("invalid_signature", cause or str(error)) from error
+            failure = SignatureFailure("invalid_signature", cause or str(error))
+            failure.evidence = self._evidence(request, accepts, now, key)
+            raise failure from error
         self._admit_once(request, key, base, created, now)
         return Verified(caller, key, entry.bare_names, created, request, base)
 

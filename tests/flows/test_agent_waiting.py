@@ -130,7 +130,7 @@ async def test_a_202_that_still_names_the_resource_token_is_polled_on(
 # Time passes.
 
 
-async def test_f42_tokens_are_renewed_from_the_top_and_keep_their_key(
+async def test_f42_tokens_are_renewed_from_the_top_under_a_new_key(
     parties: Parties, open_client: OpenClient
 ) -> None:
     """F42, §7.9.1, AG-70: agent token, person token, then resource and auth token, inside the margin."""
@@ -140,7 +140,8 @@ async def test_f42_tokens_are_renewed_from_the_top_and_keep_their_key(
     assert (await http.get(ORDERS)).status == 200
     assert (parties.provider.refreshes, parties.ps.person_requests, parties.ps.auth_requests) == (2, 2, 2)
     assert levels(parties)[3:] == ["Person", "Grant"]
-    assert len({verified.key.thumbprint for verified in parties.resource.seen}) == 1
+    keys = [verified.key.thumbprint for verified in parties.resource.seen]
+    assert len(set(keys[:3])) == len(set(keys[3:])) == 1 and keys[2] != keys[3]
 
 
 async def test_nothing_is_renewed_before_the_margin(parties: Parties, open_client: OpenClient) -> None:

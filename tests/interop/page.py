@@ -16,28 +16,28 @@ from tests.plugins.rows import AAUTH, HTTPSIG, INTROSPECTION, MOCKIN, OUTCOMES, 
 INTRODUCTION = """\
 # Who understands whom
 
-Four other implementations, as they are published and unchanged, against ours over real TLS. Every row is written by the
-test that it names, in each run of the suite, and a test whose rows are not the ones below fails.
+Four other implementations, as they are published and unchanged, against ours over real TLS. Every row is written by
+the test that it names, in each run of the suite, and a test whose rows are not the ones below fails.
 
 An outcome is one of these:
 
 - *works*: as the draft has it, and checked on both sides.
-- *works with the switch*: only where an older form is admitted by name (see [compatibility](compatibility.md)); without,
-  it is refused, and the error names the cause.
+- *works with the switch*: only where an older form is admitted by name (see [compatibility](compatibility.md)); it is
+  refused without, and the error names the cause.
 - *refused*: one side does not take what the other says, and is right; the section says why.
-- *the peer breaks the draft*: what it does instead, with the section it breaks. A test pins it, so that a new release of
-  the peer that does better is noticed.
+- *the peer breaks the draft*: what it does instead, with the section it breaks. A test pins it, so that a new release
+  of the peer that does better is noticed.
 - *not served by the peer*: it has no such endpoint, field or value.
 """
 
 ABOUT = {
-    INTROSPECTION: "A person server and an access server in Python. {version}, Apache-2.0, draft -11 without revocation "
-    "at all. Here it is the person server of our agents and our resource.",
-    AAUTH: "Signer, verifier and token functions in Python, with `aauth-signing` {signing}. {version}, MIT, draft -11 with "
-    "signatures written in base64url, and nothing else read.",
+    INTROSPECTION: "A person server and an access server in Python. {version}, Apache-2.0, draft -11. Here it is the "
+    "person server of our agents and our resource; its access server is asked with our person server's key.",
+    AAUTH: "Signer, verifier and token functions in Python, with `aauth-signing` {signing}. {version}, MIT, draft -11, "
+    "but signatures are written in base64url, and nothing else is read.",
     HTTPSIG: "Signer and verifier in JavaScript. {version}, MIT, Signature-Keys -08.",
-    MOCKIN: "A mock person server in JavaScript. {version}, MIT, the dialect of August 2026, over plain http: here behind "
-    "a front that ends TLS. It trusts every agent provider, and everybody is the one person it knows.",
+    MOCKIN: "A mock person server in JavaScript. {version}, MIT, the dialect of August 2026, over plain http: here "
+    "behind a front that ends TLS. It trusts every agent provider, and everybody is the one person it knows.",
 }
 
 
@@ -56,16 +56,14 @@ def about(peer: str) -> str:
 
 def page(rows: list[Row]) -> str:
     """The whole page."""
-    counts = "".join(
-        f"| `{peer}` | " + " | ".join(str(_count(rows, peer, outcome)) for outcome in OUTCOMES) + " |\n" for peer in PEERS
-    )
+    counts = "".join(f"| `{peer}` | {_counts(rows, peer)} |\n" for peer in PEERS)
     head = f"| | {' | '.join(OUTCOMES)} |\n|---|{'---|' * len(OUTCOMES)}\n"
     sections = [f"\n## `{peer}`\n\n{about(peer)}\n\n{_table(rows, peer)}" for peer in PEERS]
     return f"{INTRODUCTION}\n{head}{counts}" + "".join(sections)
 
 
-def _count(rows: list[Row], peer: str, outcome: str) -> int:
-    return sum((row.peer, row.outcome) == (peer, outcome) for row in rows)
+def _counts(rows: list[Row], peer: str) -> str:
+    return " | ".join(str(sum((row.peer, row.outcome) == (peer, outcome) for row in rows)) for outcome in OUTCOMES)
 
 
 def _table(rows: list[Row], peer: str) -> str:

@@ -1,4 +1,4 @@
-"""`@hellocoop/httpsig`: its verifier before our requests, its signer before our resource (Signature-Keys §3; RFC 9421)."""
+"""`@hellocoop/httpsig`: its verifier before our requests, its signer before our resource (RFC 9421)."""
 
 from __future__ import annotations
 
@@ -219,7 +219,9 @@ async def test_the_query_it_covers_is_refused_with_the_cause(place: Place, rows:
     covered = await place.peer.fetch("GET", f"{API}/agent?page=2", **signed, components=named)
     assert (covered["status"], covered["headers"]["signature-error"]) == (401, "error=invalid_signature")
     assert "without its leading question mark" in json.loads(covered["body"])["detail"]
-    rows.add(HTTPSIG, IT_SIGNS, "a query that is not covered", WORKS, "asked for: `invalid_input` with `@query`, §11.3.4")
+    rows.add(
+        HTTPSIG, IT_SIGNS, "a query that is not covered", WORKS, "asked for: `invalid_input` with `@query`, §11.3.4"
+    )
     rows.add(HTTPSIG, IT_SIGNS, "a query that is covered", BREAKS, "signs `@query` without its `?`: RFC 9421 §2.2.7")
 
 
@@ -248,4 +250,3 @@ async def test_it_knows_no_error_of_the_newer_draft(place: Place, rows: Rows) ->
         read = await place.peer.read("parseSignatureError", f"error={code}")
         assert "Invalid Signature-Error code" in read["refused"]
         rows.add(HTTPSIG, IT_READS, f"`Signature-Error: error={code}`", BREAKS, f"throws: Signature-Keys §{section}")
-

@@ -1,4 +1,4 @@
-"""`introspection-aauth`: its person server with our agents and our resource, its access server with our person server."""
+"""`introspection-aauth`: its person server with our agents and resource, its access server with our person server."""
 
 from __future__ import annotations
 
@@ -53,14 +53,18 @@ class Deciding:
 
     ps: PersonServer
     says: ApprovalStatus = ApprovalStatus.APPROVED
-    asked: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
 
-    async def noted(self, _tenant: str, approval: Any) -> None:
-        self.asked.append(approval.id)
+    @property
+    def asked(self) -> list[str]:
+        """What waits for them, as its store has it."""
+        assert isinstance(self.ps.store, MemoryStore)
+        return [name for _, name in self.ps.store.approvals if name not in self.seen]
 
     async def at_a_poll(self, _pending: Pending) -> None:
-        while self.asked:
-            await self.ps.decide(TENANT, self.asked.pop(), self.says, decided_by="ada")
+        for name in self.asked:
+            self.seen.add(name)
+            await self.ps.decide(TENANT, name, self.says, decided_by="ada")
 
 
 @dataclass
@@ -118,7 +122,6 @@ def people_api(world: World) -> FastAPI:
 @pytest.fixture
 async def place(authority: Authority, tmp_path: Path) -> AsyncIterator[Place]:
     made: list[PersonServer] = []
-    deciding: list[Deciding] = []
 
     def person_server(world: PeerWorld) -> FastAPI:
         ps = PersonServer(
@@ -130,16 +133,14 @@ async def place(authority: Authority, tmp_path: Path) -> AsyncIterator[Place]:
             http=httpx2.AsyncClient(transport=world.egress.async_transport()),
             default_tenant=TENANT,
             retry_after=0,
-            on_approval=lambda tenant, approval: deciding[0].noted(tenant, approval),
         )
         made.append(ps)
-        deciding.append(Deciding(ps))
         app = FastAPI()
         app.include_router(person_server_router(ps))
         return app
 
     async with open_peer_world(authority, tmp_path, person_server) as world:
-        yield Place(world, made[0], deciding[0])
+        yield Place(world, made[0], Deciding(made[0]))
         await made[0].http.aclose()
 
 
@@ -389,5 +390,3 @@ async def test_what_it_does_not_serve(place: Place, rows: Rows) -> None:
     rows.add(INTROSPECTION, AGENT, "interaction, permission and audit (§7.6 to §7.8)", ABSENT)
     rows.add(INTROSPECTION, AGENT, "clarification and step-up (§7.5, §6.5)", ABSENT, "by its own README")
     rows.add(INTROSPECTION, AGENT, "revocation (§11.12)", ABSENT)
-
-

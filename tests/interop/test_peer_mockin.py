@@ -101,7 +101,9 @@ async def test_a_person_token_of_its_is_got_by_our_agent_and_served_by_our_resou
     rows.add(MOCKIN, RESOURCE, "a person token (§7.1.4)", WORKS)
 
 
-async def test_it_wants_another_claim_of_our_resource_token_and_so_gives_no_auth_token(place: Place, rows: Rows) -> None:
+async def test_it_wants_another_claim_of_our_resource_token_and_so_gives_no_auth_token(
+    place: Place, rows: Rows
+) -> None:
     """§6.7.1 names the presented token `presented_jti`, and §7.2.1 has it sent along: it knows neither."""
     planner = await place.world.enrol("planner")
     with pytest.raises(RequestRefused) as refused:
@@ -322,4 +324,3 @@ async def test_what_it_does_not_serve(place: Place, rows: Rows) -> None:
     assert not {"mission_endpoint", "revocation_endpoint"} & set(metadata)
     rows.add(MOCKIN, AGENT, "missions (§8)", ABSENT)
     rows.add(MOCKIN, AGENT, "revocation (§11.12)", ABSENT)
-

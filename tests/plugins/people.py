@@ -17,6 +17,7 @@ from aauthkit.accounts import Accounts
 from aauthkit.discovery import Discovery
 from aauthkit.egress import Egress, EgressError
 from aauthkit.keys import FixedKey
+from aauthkit.outbound import Outbound
 from aauthkit.person import PersonServer, Shown
 from aauthkit.protocol.headers import Requirement, parse_requirement
 from aauthkit.protocol.identifiers import NO_LOOPBACK, LoopbackProfile, authority_of
@@ -77,6 +78,8 @@ class Network:
         self.documents: dict[str, Mapping[str, Any]] = {}
         self.down: set[str] = set()
         self.asked: list[str] = []
+        self.posts: dict[str, Answer] = {}
+        self.sent: list[tuple[str, dict[str, Any]]] = []
 
     async def send(
         self,
@@ -90,6 +93,9 @@ class Network:
         guarded: bool = True,
     ) -> Answer:
         self.asked.append(url)
+        if method == "POST" and url in self.posts:
+            self.sent.append((url, json.loads(body)))
+            return self.posts[url]
         if urlsplit(url).hostname in self.down:
             raise EgressError("out of reach", "unreachable")
         if url not in self.documents:
@@ -377,6 +383,7 @@ class World:
         options: dict[str, Any] = {
             "trust": Trust(agent_providers=[PROVIDER], resources=ANY),
             "accounts": accounts,
+            "outbound": Outbound(self.network, clock=self.clock),  # type: ignore[arg-type]
             **self.options,
         }
         made = PersonServer(

@@ -1,4 +1,4 @@
-"""The rows of docs/interoperability.md: each is written down by a test with a peer, and stands there only if that passed.
+"""The rows of docs/interoperability.md: each is written down by a test with a peer, and stands there if that passed.
 
     def test_a_get_is_verified(rows: Rows) -> None:
         ...

@@ -18,17 +18,19 @@ from ..protocol.jose import SigningKey, b64url_encode
 from ..protocol.tokens import AgentToken
 from . import self_hosting
 from .answering import Answers
+from .caches import Wallet
 from .choices import AUTOMATIC, Choices, Default, options_of
 from .connections import Connections, Exchange
 from .describing import Description, describe
 from .errors import AgentTokenUnavailable
 from .flights import Flights
 from .home import AgentHome, AgentRecord
-from .identity import Identity
+from .identity import Identities, Identity
 from .origins import resource_of
 from .person import PersonChannel
 from .person_server import Statement
 from .resuming import Resumer
+from .shared import Shared
 from .standing import SPOOL, Options, Standing
 from .waiting import Pending
 from .waits import Waits
@@ -43,11 +45,13 @@ class Agent:
 
     - `agent`: its identifier, `aauth:name@host`. `provider`, `person_server`: server identifiers; `person_server` is
       `None` for an agent that acts for nobody.
-    - `durable`: the key that only the provider sees. `key`: the one that signs requests; by default a fresh one.
+    - `durable`: the key that only the provider sees. `key`: the one that signs requests at first; by default a fresh
+      one. It changes with the agent token, unless something is bound to it.
     - `issue`: instead of `durable`, what gives agent tokens to an agent that is its own provider.
     - `egress`: what may be connected to and how; the environment says so by default (`AAUTHKIT_EGRESS`).
     - `person`: the way to the person; `None` for an agent that nobody watches.
     - `pending_folder`: where it keeps what it waits for, with the key that is bound to it; `None`: in memory only.
+    - `shared_folder`: where its processes share key and tokens; `None`, or a `key` of its own: it shares nothing.
     - `justification`, `platform`, `device`: what the agent says of itself where a person decides (draft-11 §7.2.1).
 
     It may be used from several threads and event loops. Making one opens and sends nothing.
@@ -68,6 +72,7 @@ class Agent:
         platform: str | None = None,
         device: str | None = None,
         pending_folder: Path | None = None,
+        shared_folder: Path | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -87,13 +92,27 @@ class Agent:
         exchange = _exchange(self.egress, clock, sleep, random_bytes, self.provider, self.person_server)
         self._clocks = exchange.clocks
         fresh_by = self._clocks.of(self.provider)
-        waits = Waits(pending_folder)
-        key = waits.load(clock(), key) or SigningKey.generate(random_bytes)
-        identity = Identity(key, self._refresh, flights, fresh_by)
+        shared = None
+        if shared_folder is not None and key is None:
+            shared = Shared(shared_folder, self.identifier, self.provider, self.person_server, loopback, fresh_by)
+        waits = Waits(
+            pending_folder,
+            shared.locks if shared is not None else None,
+            key.kid if key is not None else None,
+        )
+        key = waits.load(clock()) or key or SigningKey.generate(random_bytes)
+        identities = Identities(
+            key,
+            lambda one: Identity(one, self._refresh, flights, fresh_by, shared),
+            lambda: SigningKey.generate(random_bytes),
+            waits,
+            flights,
+            shared,
+        )
         resumer = Resumer(lambda: self._standing, self._options)
         self._standing = Standing(
             self.person_server,
-            identity,
+            identities,
             exchange,
             loopback,
             self._clocks,
@@ -101,7 +120,9 @@ class Agent:
             random_bytes,
             waits,
             resumer,
+            Wallet(forget=shared.forget) if shared is not None else Wallet(),
             flights=flights,
+            shared=shared,
         )
         for wait in waits.all():
             for url, code in wait.shown:
@@ -114,7 +135,7 @@ class Agent:
 
     @property
     def thumbprint(self) -> str:
-        """The thumbprint of the key that signs this object's requests."""
+        """The thumbprint of the key that signs this object's next requests."""
         return self._standing.identity.key.kid
 
     def __repr__(self) -> str:
@@ -127,7 +148,7 @@ class Agent:
         `home` is the folder it is kept in (by default `AAUTHKIT_HOME`, else the platform's place for such data).
         """
         kept = AgentHome(home)
-        settings.setdefault("pending_folder", kept.pending_folder(name))
+        settings = {**kept.folders(name), **settings}
         hosted = kept.hosted(name)
         if hosted is not None:
             return cls(hosted.agent, **self_hosting.settings_of(hosted, egress, settings))
@@ -197,7 +218,7 @@ class Agent:
             )
         finally:
             await exchange.leave(kept)
-        settings.setdefault("pending_folder", kept.pending_folder(name))
+        settings = {**kept.folders(name), **settings}
         record = AgentRecord(name, provider, enrolled.ps, record.durable, enrolled.agent, record.egress)
         kept.save(record)
         settings |= {"clock": clock, "sleep": sleep, "random_bytes": random_bytes}

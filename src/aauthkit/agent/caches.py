@@ -207,6 +207,10 @@ class Wallet:
         """The scope that the last auth token of `place` was asked with, whichever key it was bound to; or nothing."""
         return self._asked.get(_keyless(place)) or frozenset()
 
+    def unask(self, place: Place) -> None:
+        """Forget that scope: it is not given any more."""
+        self._asked.put(_keyless(place), frozenset())
+
     def keep(self, place: Place, held: Held) -> None:
         """Put a token in its place, instead of the one that was there."""
         if held.level == "grant":

@@ -105,7 +105,8 @@ class _Links(HTMLParser):
 
 
 def _of(metadata: Metadata, found_at: str, standing: Standing) -> Description:
-    place, now = standing.place(metadata.issuer), standing.clock()
+    place, now = standing.place(standing.identity, metadata.issuer), standing.clock()
+    standing.recall(standing.identity, place)
     grant = standing.wallet.grant(place, now)
     held = grant.granted if grant is not None else frozenset()
     declared = metadata.text("access_mode")

@@ -160,6 +160,8 @@ class RequestRefused(AAuthError):
         self.status = status
         self.code = code
         self.detail = detail
+        self.at_callback = False
+        """Whether it was the person's browser that brought the error back (draft-11 §7.3.1), and not an answer."""
 
 
 class Denied(RequestRefused):
@@ -186,6 +188,10 @@ class PendingGone(RequestRefused):
     """The pending request has ended and its answer was fetched already (draft-11 §13.2)."""
 
 
+class InteractionFailed(RequestRefused):
+    """The page that the person was sent to does not work (draft-11 §7.3.1). `code` is the callback's `error`."""
+
+
 class Unreachable(AAuthError):
     """A person server or provider could not be reached, or its documents could not be read; trying again may help."""
 
@@ -199,6 +205,30 @@ _REFUSALS: Final[dict[str, tuple[type[RequestRefused], str]]] = {
     "invalid_code": (PendingGone, "the code was mistyped too often or used before; make the call again"),
     "gone": (PendingGone, "this request has ended; make the call again"),
 }
+
+
+_CALLBACK_ERRORS: Final[dict[str, tuple[type[RequestRefused], int, str, str]]] = {
+    "access_denied": (Denied, 403, "denied", _REFUSALS["denied"][1]),
+    "user_abandoned": (Abandoned, 403, "abandoned", _REFUSALS["abandoned"][1]),
+    "interaction_expired": (Expired, 408, "expired", _REFUSALS["expired"][1]),
+    "server_error": (InteractionFailed, 500, "server_error", "the page failed; make the call again later"),
+    "temporarily_unavailable": (
+        InteractionFailed,
+        503,
+        "temporarily_unavailable",
+        "the page does not work at the moment; make the call again in a while",
+    ),
+}
+"""Table 6, as the polling error that each stands for (draft-11 §7.2.3)."""
+
+
+def callback_error(by: str, error: str) -> RequestRefused:
+    """The error with which a person's browser came back from a page of `by` (draft-11 §7.3.1)."""
+    unknown = (InteractionFailed, 500, error if _CODE.match(error) else "", "the page did not come to its end")
+    kind, status, code, meaning = _CALLBACK_ERRORS.get(error, unknown)
+    refused = kind(by, status, code, "", meaning)
+    refused.at_callback = True
+    return refused
 
 
 def refusal(by: str, answer: Answer) -> RequestRefused:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,8 +15,9 @@ from ..protocol.headers import HeaderError, Requirement
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_endpoint, fold_code
 from ..protocol.messages import Answer
 from .answering import Answers, answer_to, clarification_response, question_of
-from .errors import NobodyToAsk, PendingRefused, UnsupportedRequirement, Withdrawn, refusal
+from .errors import NobodyToAsk, PendingRefused, UnsupportedRequirement, Withdrawn, callback_error, refusal
 from .person import PersonChannel
+from .returning import Trip, Trips
 from .watching import Waiting, Watch
 
 Reply = Callable[[str, str, Mapping[str, Any] | None], Awaitable[Answer]]
@@ -64,12 +67,52 @@ class Escort:
         self._answers = answers
         self._said: tuple[str, str] | None = None
         self._pages = 0
+        self._begun: list[Trip] = []
         self._last: Waiting | None = None
+        self._trips: Trips | None = getattr(channel, "trips", None)
+        self._failed: Future[str] = Future()
+        self._failed.set_running_or_notify_cancel()
+
+    async def attend(self, following: Coroutine[Any, Any, Answer]) -> Answer:
+        """What a pending request that is followed ends with, or what the person's browser comes back with before.
+
+        Raises the `RequestRefused` of draft-11 §7.3.1, after which the request counts as over.
+        """
+        if self._trips is None:
+            return await following
+        task = asyncio.ensure_future(following)
+        failed = asyncio.wrap_future(self._failed)
+        try:
+            await asyncio.wait({task, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                raise callback_error(self._by, failed.result())
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _began(self, trip: Trip) -> None:
+        """A page is open. Raises `RequestRefused` where the browser came back from it with an error."""
+
+        def fail(error: Future[str]) -> None:
+            if not self._failed.done():
+                self._failed.set_result(error.result())
+
+        if trip.error.done():
+            raise callback_error(self._by, trip.error.result())
+        if trip not in self._begun:
+            self._begun.append(trip)
+            trip.error.add_done_callback(fail)
+
+    def was_shown(self, url: str, code: str) -> None:
+        """Note that the person was sent there already, by whoever began the request."""
+        self._shown.first(url, fold_code(code))
 
     async def meet(self, pending: Pending, reply: Reply) -> None:
         """Do what this 202 asks for beside waiting; `reply` sends to its pending URL.
 
-        Raises `UnsupportedRequirement` for a requirement that is not known, `PendingRefused` for one not in form,
+        Raises `RequestRefused` where the person's browser came back with an error (draft-11 §7.3.1),
+        `UnsupportedRequirement` for a requirement that is not known, `PendingRefused` for one not in form,
         `Withdrawn` where this agent ends the request itself.
         """
         requirement = pending.requirement
@@ -82,6 +125,9 @@ class Escort:
         if requirement.value != "interaction":
             raise UnsupportedRequirement(requirement.value, 202, self._by)
         url, code = self._page(requirement)
+        trip = self._trips.to(url, code) if self._trips is not None else None
+        if trip is not None:
+            self._began(trip)
         if pending.status == "interacting" or not self._shown.first(url, fold_code(code)):
             return
         self._pages += 1
@@ -91,8 +137,7 @@ class Escort:
             raise NobodyToAsk(
                 f"{self._by} needs a person to decide, and this agent was given no way to one (person=...)"
             )
-        callback = getattr(self._channel, "callback", None)
-        back = f"&callback={quote(callback, safe='')}" if callback is not None else ""
+        back = f"&callback={quote(trip.callback, safe='')}" if trip is not None else ""
         await self._channel.show(f"{url}?code={code}{back}", url, code, requirement.value, self._by)
 
     async def _clarify(self, pending: Pending, answers: Answers, reply: Reply) -> None:

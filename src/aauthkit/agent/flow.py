@@ -24,7 +24,7 @@ from ..protocol.httpsig import BASE_COMPONENTS
 from ..protocol.identifiers import host_of
 from ..protocol.messages import Answer, HeaderList, SignedRequest, header_values
 from ..protocol.tokens import RESOURCE_TYP, ResourceToken, TokenRejected, read_token
-from .caches import Held, Session
+from .caches import Held, Place, Session, covers
 from .connections import Connections
 from .deferral import in_whole_form, is_notice, pending_at, status_of
 from .errors import (
@@ -41,8 +41,8 @@ from .escort import Reply
 from .holding import Holding
 from .messages import Original, Outgoing
 from .origins import resource_of
-from .profiles import Profile
-from .redeeming import Ask, Redeemer, covers
+from .presenting import Presenter
+from .redeeming import Ask
 from .sessions import keep_session
 from .signing import signature_fields
 from .standing import Options, Standing
@@ -82,8 +82,6 @@ class Call:
         self._standing = standing
         self._options = options
         self._request = request
-        self._place = standing.place(self.resource, self._ask.account)
-        self._redeemer = Redeemer(standing, options, self._place)
         self._escort = standing.escort(self.resource, options)
         self._presenting: Held | None = None
         self._prepared = False
@@ -92,6 +90,7 @@ class Call:
         self._components: tuple[str, ...] = ()
         self._holding = Holding(standing, options, self.resource, request, self._ask.account)
         self._location: str | None = self._holding.resumed()
+        self._tokens = Presenter(standing, options, self.resource, request.path, self._ask.account, self._holding)
         self._delay = 0
         self._slower = 0
         self._lost = 0
@@ -103,10 +102,10 @@ class Call:
 
     def ready(self) -> bool:
         """Whether `sign` may be called now; else `prepare` is awaited first."""
-        if self._tasks:
+        if self._tasks or not self._tokens.has_begun():
             return False
         if self._presenting is None:
-            self._presenting = self._at_hand()
+            self._presenting = self._tokens.at_hand()
         held = self._presenting
         return held is not None and (self._prepared or held.fresh(self._standing.clock()))
 
@@ -120,27 +119,9 @@ class Call:
         assert self._presenting is not None, "ready() comes first"
         return self._presenting
 
-    def _at_hand(self) -> Held | None:
-        """The token to begin with, if it is there: the auth token, else the one the resource's mode wants (§9.4.2)."""
-        standing, now = self._standing, self._standing.clock()
-        profile = standing.profiles.get(self.resource, now)
-        if profile is None:
-            return None
-        if standing.profiles.wants_agent(self.resource, self._request.path):
-            return standing.identity.now()
-        held = standing.wallet.grant(self._place, now)
-        if held is not None:
-            return held
-        session = standing.wallet.session(self._place)
-        if session is not None and session.level == "agent":
-            return standing.identity.now()
-        if self._begins_with_person(profile.wants_a_person):
-            return standing.wallet.person(self._place, now)
-        return standing.identity.now()
-
-    def _begins_with_person(self, wanted: bool) -> bool:
-        known = wanted or self._holding.wants_a_person or self._standing.wallet.knows(self._place)
-        return known and self._standing.person_server is not None
+    @property
+    def _place(self) -> Place:
+        return self._tokens.place
 
     def sign(self) -> Outgoing:
         """The next request, signed. Raises `Unsignable`; then nothing is sent (draft-11 §11.3.3, F35)."""
@@ -195,6 +176,7 @@ class Call:
 
         Raises `AAuthError` where the call ends here.
         """
+        self._tokens.bind()
         try:
             requirement = parse_requirement(answer.values("aauth-requirement"))
             error = parse_signature_error(answer.values("signature-error")) if answer.status == 401 else None
@@ -239,6 +221,7 @@ class Call:
     def ended(self) -> None:
         """The call is over, in whatever way."""
         self._holding.ended()
+        self._tokens.release()
 
     def lost(self) -> bool:
         """A request got no answer. True: it was a poll, and is made again (draft-11 §6.5.1); else the error stands."""
@@ -391,9 +374,9 @@ class Call:
         settled = self._location is not None and requirement is not None and self._is_settled(requirement)
         pending = pending_at(answer, self._location or self._request.url, self.resource, self._standing.loopback)
         self._location, self._delay, self._lost = pending.location, pending.retry_after, 0
-        self._holding.keep(pending, self._held.level)
+        self._holding.keep(pending, self._held.level, self._held.key)
         if requirement is None or requirement.value != "auth-token":
-            self._tasks.append(lambda connections: self._escort.meet(pending, self._reply(connections)))
+            self._tasks.append(lambda connections: self._holding.meet(self._escort, pending, self._reply(connections)))
             self._tasks.append(self._pause)
         elif settled:
             self._tasks.append(self._pause)
@@ -426,41 +409,27 @@ class Call:
 
     async def prepare(self, connections: Connections) -> None:
         """Do what was planned, and get the token to present next. Raises `AAuthError`."""
+        await self._tokens.begin(connections)
         before = self._presenting
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             await task(connections)
         held = self._presenting
         if held is None:
-            await self._begin(connections)
+            self._presenting = await self._tokens.first(connections)
         elif held is before and not held.fresh(self._standing.clock()):
             # It came to its end while a pending URL was polled; the pending request goes on under the same key.
             await (self._fetch_agent if held.level == "agent" else self._fetch_person)(connections)
         self._prepared = True
 
-    async def _profile(self, connections: Connections) -> Profile:
-        profiles, now = self._standing.profiles, self._standing.clock()
-        known = profiles.get(self.resource, now)
-        return known if known is not None else await profiles.read(self.resource, connections.discovery, now)
-
-    async def _begin(self, connections: Connections) -> None:
-        """The resource's metadata, then the token that its mode wants first (draft-11 §11.2.4, §12.1.1)."""
-        standing = self._standing
-        profile = await self._profile(connections)
-        self._presenting = self._at_hand()
-        if self._presenting is None:
-            agent = standing.profiles.wants_agent(self.resource, self._request.path)
-            person = self._begins_with_person(profile.wants_a_person) and not agent
-            await (self._fetch_person if person else self._fetch_agent)(connections)
-
     async def _fetch_agent(self, connections: Connections) -> None:
-        self._presenting = await self._standing.identity.held(connections)
+        self._presenting = await self._tokens.agent(connections)
 
     async def _renew_agent(self, refused: Held, connections: Connections) -> None:
-        self._presenting = await self._standing.identity.renew(refused, connections)
+        self._presenting = await self._tokens.another_agent(refused, connections)
 
     async def _fetch_person(self, connections: Connections) -> None:
-        self._presenting = await self._standing.person_token(self._place, connections, self._options)
+        self._presenting = await self._tokens.person(connections)
 
     def _reply(self, connections: Connections) -> Reply:
         """How a question that comes with a pending request at the resource is answered (draft-11 §7.5.2)."""
@@ -477,7 +446,7 @@ class Call:
     async def _redeem(self, raw: str, connections: Connections) -> None:
         held = self._held
         try:
-            self._redeemed = self._presenting = await self._redeemer.redeem(raw, held, connections)
+            self._redeemed = self._presenting = await self._tokens.redeemer.redeem(raw, held, connections)
         except RequestRefused as error:
             await self._start_again(error, held, connections)
 
@@ -485,8 +454,8 @@ class Call:
         """What this call asks for by itself, had before the call is made, where the resource says how (§6.6)."""
         held = self._standing.wallet.grant(self._place, self._standing.clock())
         if held is None or not covers(held, self._ask.scopes, self._ask.account):
-            await self._profile(connections)
-            await self._redeemer.authorize(self._ask.scopes, connections)
+            await self._tokens.profile(connections)
+            await self._tokens.redeemer.authorize(self._ask.scopes, connections)
 
     async def _start_again(self, error: RequestRefused, held: Held, connections: Connections) -> None:
         """From the top of the chain, once: what lapsed on the way is renewed and the resource asked anew (§11.9.3)."""

@@ -7,6 +7,8 @@ import hashlib
 from ..outbound import DEFAULT_WAIT
 from ..outbound import Pending as Deferral
 from ..protocol.jose import SigningKey
+from .errors import RequestRefused, Withdrawn
+from .escort import Escort, Reply
 from .messages import Original
 from .standing import Options, Standing
 from .waiting import Pending
@@ -47,6 +49,11 @@ class Holding:
         return self._wait.location if self._wait is not None else None
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the call goes on with a request that is pending already."""
+        return self._wait is not None
+
+    @property
     def key(self) -> SigningKey | None:
         """The key that the request which is gone on with is bound to, or a pending one at the same resource."""
         waits = self._standing.waits
@@ -79,6 +86,14 @@ class Holding:
         )
         self._standing.waits.hold(self._wait)
         self._standing.waits.keep(self._wait, key)
+
+    async def meet(self, escort: Escort, pending: Deferral, reply: Reply) -> None:
+        """As `Escort.meet`; what ended there is not gone on with. Raises `AAuthError`."""
+        try:
+            await escort.meet(pending, reply)
+        except (RequestRefused, Withdrawn):
+            self.over()
+            raise
 
     def check_patience(self) -> None:
         """Return if the caller still waits. Raises `Pending`."""

@@ -95,6 +95,14 @@ class AgentHome:
         """Where the agent `name` keeps what it waits for. Raises `AgentUnknown` for what cannot be a name."""
         return self.folder / "pending" / self.path(name).stem
 
+    def shared_folder(self, name: str) -> Path:
+        """Where the processes of the agent `name` share its key and tokens. Raises `AgentUnknown`, as above."""
+        return self.folder / "shared" / self.path(name).stem
+
+    def folders(self, name: str) -> dict[str, Path]:
+        """Both, as an `Agent` takes them."""
+        return {"pending_folder": self.pending_folder(name), "shared_folder": self.shared_folder(name)}
+
     def names(self) -> list[str]:
         """The names of the agents kept here."""
         return sorted(path.stem for path in (self.folder / "agents").glob("*.json"))

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
+from .returning import Trips, Where
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:
@@ -106,12 +108,23 @@ Shown = Callable[[Errand], Awaitable[None] | None]
 class Callback:
     """Hands the errand to a function of the application, plain or async. A plain one must not block.
 
-    `callback`: where the person's browser goes afterwards; the agent's provider must name it (draft-11 §7.3, §11.2.1).
+    `callback`: where the person's browser goes afterwards, or a function that makes an address for each page; the
+    agent's provider must name it, or allow loopback (draft-11 §7.3, §11.2.1). Tell `returned` when it is there.
     """
 
-    def __init__(self, function: Shown, *, callback: str | None = None) -> None:
+    def __init__(self, function: Shown, *, callback: Where | None = None) -> None:
         self._function = function
-        self.callback = callback
+        self.trips = Trips(callback) if callback is not None else None
+
+    def returned(self, url: str, errand: Errand | None = None) -> bool:
+        """The person's browser is at the callback; `url` is the one it asks for. From any thread.
+
+        Where the page sent it back with an error, the call that waits for it ends with that: `Denied`, `Abandoned`,
+        `Expired`, or `InteractionFailed` (draft-11 §7.3.1). `errand` says from which page it comes, where several have
+        the same callback. Whether there was an error. Raises `LookupError` where it is not clear which page it was.
+        """
+        page = (errand.url, errand.code) if errand is not None else None
+        return self.trips.returned(url, page) if self.trips is not None else False
 
     async def show(self, url_with_code: str, url: str, code: str, requirement: str, who: str) -> None:
         """Call the function."""

@@ -155,6 +155,8 @@ class PersonServer:
         try:
             answer = await self._exchange(url, agent, body, polls)
         except RequestRefused as error:
+            if error.at_callback:
+                raise
             lapsed = isinstance(error, Expired) and not agent.alive(self.clock())
             stale = polls.resumed is not None and (error.status in (404, 410) or isinstance(error, Expired))
             if not lapsed and not stale and not (error.code == "gone" and polls.lost):
@@ -178,18 +180,20 @@ class PersonServer:
         """The answer to one request, followed to its end, if it is a 200."""
         try:
             answer = polls.joined() or await self._post(url, agent, body)
-            answer = await self.connections.outbound.follow(
-                answer, url, polls.credential, on_pending=polls.meet, wait=polls.prefer
+            answer = await self.escort.attend(
+                self.connections.outbound.follow(
+                    answer, url, polls.credential, on_pending=polls.meet, wait=polls.prefer
+                )
             )
         except EgressError as error:
             raise Unreachable(f"{self.identifier} could not be reached: {error.reason}; try again") from error
         except OutboundError as error:
-            self.waits.drop(polls.errand.name)
+            polls.ended()
             raise PendingRefused(f"{self.identifier}: {error}") from error
-        except Withdrawn:
-            self.waits.drop(polls.errand.name)
+        except (Withdrawn, RequestRefused):
+            polls.ended()
             raise
-        self.waits.drop(polls.errand.name)
+        polls.ended()
         self._answered(answer)
         if answer.status != 200:
             raise self._refused(answer)
@@ -260,7 +264,9 @@ class _Polls:
         self._server = server
         self._under_way = False
         self._started = server.clock()
-        self._wait = self.resumed = server.waits.find(errand.name)
+        self._wait = self.resumed = server.waits.find(errand.name, server.identity.key.kid)
+        for page in self.resumed.shown if self.resumed is not None else ():
+            server.escort.was_shown(*page)
         self._joining = False
         self.errand = errand
         self.lost = False
@@ -277,6 +283,11 @@ class _Polls:
             return None
         self._joining = True
         return Answer(202, (("location", self.resumed.location), ("retry-after", "0")))
+
+    def ended(self) -> None:
+        """There is nothing to wait for any more."""
+        if self._wait is not None:
+            self._server.waits.drop(self._wait)
 
     async def credential(self) -> Credential:
         self.lost = self.lost or self._under_way
@@ -304,6 +315,7 @@ class _Polls:
             pending.requirement.value if pending.requirement is not None else None,
             before.tokens if before is not None else self.errand.tokens,
             shown_with(before.shown if before is not None else (), pending),
+            jkt=server.identity.key.kid,
         )
         server.waits.keep(self._wait, server.identity.key)
         if server.patience is not None and now - self._started >= server.patience:

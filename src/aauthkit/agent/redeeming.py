@@ -12,7 +12,16 @@ from ..protocol.tokens import ResourceToken
 from .caches import Held, Place, covers
 from .checks import read_resource_token, verify_challenge
 from .connections import Connections
-from .errors import ChallengeLoop, ChallengeRefused, PendingRefused, ScopeReduced, Unreachable, refusal
+from .errors import (
+    ChallengeLoop,
+    ChallengeRefused,
+    PendingRefused,
+    RequestRefused,
+    ScopeReduced,
+    Unreachable,
+    UnsupportedRequirement,
+    refusal,
+)
 from .identity import Identity
 from .sessions import keep_session
 from .standing import Options, Standing
@@ -79,31 +88,47 @@ class Redeemer:
         `None`: there was none, or the endpoint gives nothing now; the request is then made with the person token, and
         the resource says what it wants.
         """
-        standing = self.standing
-        scope = standing.wallet.asked(self.place)
-        if not scope or standing.person_server is None:
+        standing, resource = self.standing, self.place.resource
+        scope, endpoint = standing.wallet.asked(self.place), standing.profiles.authorization_endpoint(resource)
+        if not scope or endpoint is None or standing.person_server is None:
             return None
-        try:
-            asked = await self._resource_token(scope, connections)
-        except (RequestRefused, PendingRefused, SignatureRefused, ChallengeRefused):
-            return None
-        return await self.redeem(*asked, connections) if asked is not None else None
+
+        async def run() -> Held | None:
+            known = standing.wallet.grant(self.place, standing.clock())
+            if known is not None:
+                return known
+            person = await standing.person_token(self.identity, self.place, connections, self.options)
+            try:
+                raw = await self._resource_token(endpoint, scope, person, connections)
+            except (RequestRefused, PendingRefused, ChallengeRefused, UnsupportedRequirement, Unreachable):
+                return None
+            return await self.redeem(raw, person, connections) if raw is not None else None
+
+        held = await standing.flights.share(("renewed", self.place, self.options.wait), run)
+        if held is None:
+            standing.wallet.unask(self.place)
+        else:
+            self.met.add(("auth-token", held.asked, self.place.account))
+        return held
 
     async def authorize(self, scope: frozenset[str], connections: Connections) -> Held | None:
         """The scope asked for at the resource's authorization endpoint, with a person token (draft-11 §6.6).
 
         `None`: the resource has none, or manages access itself; a session token that it gives is kept.
         """
-        asked = await self._resource_token(scope, connections)
-        return await self.redeem(*asked, connections) if asked is not None else None
-
-    async def _resource_token(self, scope: frozenset[str], connections: Connections) -> tuple[str, Held] | None:
-        """What the authorization endpoint gives for `scope`, and the person token that was presented there."""
-        standing, resource = self.standing, self.place.resource
-        endpoint = standing.profiles.authorization_endpoint(resource)
+        standing = self.standing
+        endpoint = standing.profiles.authorization_endpoint(self.place.resource)
         if endpoint is None or standing.person_server is None or not scope:
             return None
         held = await standing.person_token(self.identity, self.place, connections, self.options)
+        raw = await self._resource_token(endpoint, scope, held, connections)
+        return await self.redeem(raw, held, connections) if raw is not None else None
+
+    async def _resource_token(
+        self, endpoint: str, scope: frozenset[str], held: Held, connections: Connections
+    ) -> str | None:
+        """The resource token that the authorization endpoint gives for `scope` to whoever presents `held`."""
+        standing, resource = self.standing, self.place.resource
         body: dict[str, Any] = {"scope": " ".join(sorted(scope))}
         if self.place.account is not None:
             body["account"] = self.place.account
@@ -119,7 +144,9 @@ class Redeemer:
 
         try:
             answer = await connections.outbound.call("POST", endpoint, held.credential, json_body=body)
-            answer = await connections.outbound.follow(answer, endpoint, held.credential, on_pending=meet)
+            answer = await escort.attend(
+                connections.outbound.follow(answer, endpoint, held.credential, on_pending=meet)
+            )
         except EgressError as error:
             raise Unreachable(f"{resource} could not be reached: {error.reason}; try again") from error
         except OutboundError as error:
@@ -131,7 +158,7 @@ class Redeemer:
             raw = parse_json(answer.body).get("resource_token")
         except JoseError as error:
             raise ChallengeRefused(f"the answer of {resource} is not a JSON document: {error}") from error
-        return (raw, held) if isinstance(raw, str) else None
+        return raw if isinstance(raw, str) else None
 
 
 def _not_enough(token: ResourceToken, held: Held) -> ScopeReduced | ChallengeLoop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..egress import EgressError
@@ -21,16 +21,19 @@ class Resumer:
 
     async def resume(self, wait: Wait) -> Any:
         """Wait until it has ended: the response of a held request, `None` for a decision. Raises `AAuthError`."""
-        standing, options = self.standing(), self.options()
+        standing = self.standing()
+        key = standing.waits.key_of(wait)
+        identity, options = standing.identities.of(key), replace(self.options(), key=key)
         if wait.kind == "call":
             return await self._response(wait, standing, options)
         user = object()
         connections = standing.exchange.enter(user)
         try:
             if wait.kind == "person":
-                await standing.person_token(standing.place(wait.resource), connections, options)
+                place = standing.place(identity, wait.resource)
+                await standing.person_token(identity, place, connections, options)
             else:
-                await standing.resumed_auth_token(wait, connections, options)
+                await standing.resumed_auth_token(identity, wait, connections, options)
         finally:
             await standing.exchange.leave(user)
         return None
@@ -38,24 +41,24 @@ class Resumer:
     async def _response(self, wait: Wait, standing: Standing, options: Options) -> Any:
         from .transport import async_client
 
-        standing.waits.hold(wait.name)
+        standing.waits.hold(wait)
         try:
             async with async_client(standing, options) as http:
                 response = await http.get(wait.location)
-            standing.waits.drop(wait.name)
+            standing.waits.drop(wait)
             return response
         finally:
-            standing.waits.let_go(wait.name)
+            standing.waits.let_go(wait)
 
     async def withdraw(self, wait: Wait) -> None:
         """A signed DELETE of the pending URL; it is forgotten here, whatever the server says to that."""
         standing, user = self.standing(), object()
         connections = standing.exchange.enter(user)
         try:
-            held = await standing.identity.held(connections)
+            held = await standing.identities.of(standing.waits.key_of(wait)).held(connections)
             await connections.outbound.call("DELETE", wait.location, held.credential)
         except EgressError as error:
             raise Unreachable(f"{wait.by} could not be reached: {error.reason}; try again") from error
         finally:
             await standing.exchange.leave(user)
-        standing.waits.drop(wait.name)
+        standing.waits.drop(wait)

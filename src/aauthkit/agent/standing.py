@@ -146,9 +146,7 @@ class Standing:
             options.wait,
         )
 
-    async def person_token(
-        self, identity: Identity, place: Place, connections: Connections, options: Options
-    ) -> Held:
+    async def person_token(self, identity: Identity, place: Place, connections: Connections, options: Options) -> Held:
         """The person token of `place`, obtained once for all who need it (draft-11 §7.1)."""
         held = self.wallet.person(place, self.clock())
         if held is not None:

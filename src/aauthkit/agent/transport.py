@@ -10,22 +10,20 @@ Imported on first use only, as is the HTTP library.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
 from typing import Any, Final
 
 import httpx2
 
 from ..portal import wait_for
-from ..protocol.messages import Answer, HeaderList
-from .deferral import LONGEST
+from ..protocol.messages import HeaderList
 from .errors import BodyTooLarge, PendingRefused, Unsignable
 from .flow import Call
 from .messages import Original, Outgoing
+from .reading import MAX_CHALLENGE, Bounded, Reading, end, end_sync, read, read_sync
 from .redeeming import Ask
 from .spans import Telling, tell
 from .standing import Options, Standing
 
-MAX_CHALLENGE: Final = LONGEST
 SLACK: Final = 15.0
 """Seconds a held poll may take beyond those it asks for."""
 
@@ -68,25 +66,6 @@ def _headers(response: httpx2.Response) -> HeaderList:
     return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw)
 
 
-class _Bounded:
-    """A body gathered up to a bound."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def add(self, piece: bytes) -> bool:
-        """Take a piece; False if that is beyond the bound."""
-        self._size += len(piece)
-        self._pieces.append(piece)
-        return self._size <= self._limit
-
-    @property
-    def content(self) -> bytes:
-        return b"".join(self._pieces)
-
-
 def _bytes_at_hand(request: httpx2.Request) -> bytes | None:
     """The body, where it is in memory already."""
     return request.content if isinstance(request.stream, httpx2.ByteStream) and hasattr(request, "_content") else None
@@ -98,13 +77,17 @@ def _replayable(request: httpx2.Request, body: bytes) -> bytes:
     return body
 
 
-def _handed_back(response: httpx2.Response, answer: Answer) -> httpx2.Response:
-    """A response that was read and is the caller's after all, with its body in place."""
-    fields = [(name, value) for name, value in response.headers.raw if name.lower() not in _DECODED]
-    return httpx2.Response(answer.status, headers=fields, content=answer.body, extensions=response.extensions)
+def _is_callers(reading: Reading, call: Call) -> bool:
+    """Whether a 202 is too long to be the protocol's own, and nothing in it says that it is (draft-11 §11.8.2).
 
-
-_DECODED: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+    Raises `PendingRefused` for one that does say so.
+    """
+    answer = reading.answer
+    if reading.whole or answer.status != 202:
+        return False
+    if call.polling or answer.values("aauth-requirement"):
+        raise _too_long(call)
+    return True
 
 
 def _too_long(call: Call) -> PendingRefused:
@@ -133,22 +116,22 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
             if not call.ready():
                 with telling.preparing():
                     await call.prepare(self._standing.exchange.enter(self))
-            answer = None
+            reading = None
             try:
                 with telling.sending():
                     response = await self._inner.handle_async_request(_copy(call.sign(), request))
                     headers = _headers(response)
                     if call.concerns(response.status_code, headers):
-                        answer = await self._read(response, headers, call)
+                        reading = await read(response, headers)
             except httpx2.TransportError:
                 if not call.lost():
                     raise
                 continue
-            if answer is not None:
-                if not call.take(answer):
-                    telling.took(answer, polling=call.polling)
+            if reading is not None:
+                if not await self._theirs(reading, call):
+                    telling.took(reading.answer, polling=call.polling)
                     continue
-                response = _handed_back(response, answer)
+                response = reading.handed_on
             aauth = call.finish(response.status_code, headers)
             telling.finished(response.status_code, aauth)
             response.extensions = {**response.extensions, "aauth": aauth}
@@ -158,7 +141,7 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
         body = _bytes_at_hand(request)
         if body is not None:
             return body
-        gathered = _Bounded(self._options.spool)
+        gathered = Bounded(self._options.spool)
         stream = request.stream
         if not isinstance(stream, httpx2.AsyncByteStream):
             raise Unsignable("the body is a plain iterator; an asynchronous client takes bytes or an async iterator")
@@ -169,19 +152,15 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
                 raise BodyTooLarge(self._options.spool)
         return _replayable(request, gathered.content)
 
-    async def _read(self, response: httpx2.Response, headers: HeaderList, call: Call) -> Answer:
-        """What is read of an answer that is the protocol's; the connection is free again afterwards."""
-        gathered = _Bounded(MAX_CHALLENGE)
+    async def _theirs(self, reading: Reading, call: Call) -> bool:
+        """Whether the response is the caller's after all; else it was the protocol's, and is done with."""
+        theirs = False
         try:
-            async with aclosing(response.aiter_bytes()) as pieces:
-                async for piece in pieces:
-                    if not gathered.add(piece):
-                        if response.status_code == 202:
-                            raise _too_long(call)
-                        break
+            theirs = _is_callers(reading, call) or call.take(reading.answer)
         finally:
-            await response.aclose()
-        return Answer(response.status_code, headers, gathered.content)
+            if not theirs:
+                await end(reading)
+        return theirs
 
     async def aclose(self) -> None:
         """Close the connections of this client, and the agent's own where nobody else uses them."""
@@ -212,22 +191,22 @@ class SyncTransport(httpx2.BaseTransport):
             if not call.ready():
                 with telling.preparing():
                     wait_for(self._prepare, call)
-            answer = None
+            reading = None
             try:
                 with telling.sending():
                     response = self._inner.handle_request(_copy(call.sign(), request))
                     headers = _headers(response)
                     if call.concerns(response.status_code, headers):
-                        answer = self._read(response, headers, call)
+                        reading = read_sync(response, headers)
             except httpx2.TransportError:
                 if not call.lost():
                     raise
                 continue
-            if answer is not None:
-                if not call.take(answer):
-                    telling.took(answer, polling=call.polling)
+            if reading is not None:
+                if not self._theirs(reading, call):
+                    telling.took(reading.answer, polling=call.polling)
                     continue
-                response = _handed_back(response, answer)
+                response = reading.handed_on
             aauth = call.finish(response.status_code, headers)
             telling.finished(response.status_code, aauth)
             response.extensions = {**response.extensions, "aauth": aauth}
@@ -241,7 +220,7 @@ class SyncTransport(httpx2.BaseTransport):
         body = _bytes_at_hand(request)
         if body is not None:
             return body
-        gathered = _Bounded(self._options.spool)
+        gathered = Bounded(self._options.spool)
         stream = request.stream
         if not isinstance(stream, httpx2.SyncByteStream):
             raise Unsignable("the body is an async iterator; a synchronous client takes bytes or a plain iterator")
@@ -252,17 +231,14 @@ class SyncTransport(httpx2.BaseTransport):
                 raise BodyTooLarge(self._options.spool)
         return _replayable(request, gathered.content)
 
-    def _read(self, response: httpx2.Response, headers: HeaderList, call: Call) -> Answer:
-        gathered = _Bounded(MAX_CHALLENGE)
+    def _theirs(self, reading: Reading, call: Call) -> bool:
+        theirs = False
         try:
-            for piece in response.iter_bytes():
-                if not gathered.add(piece):
-                    if response.status_code == 202:
-                        raise _too_long(call)
-                    break
+            theirs = _is_callers(reading, call) or call.take(reading.answer)
         finally:
-            response.close()
-        return Answer(response.status_code, headers, gathered.content)
+            if not theirs:
+                end_sync(reading)
+        return theirs
 
     def close(self) -> None:
         """Close the connections of this client, and the agent's own where nobody else uses them."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
+from ..compatibility import OlderForm, written_to
 from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile, origin_of
 from .addresses import Address, Network, may_reach
 from .resolving import Resolver, system_resolver
@@ -110,12 +111,15 @@ class Egress:
     """Issuer to the hosts (with `:port` unless 443), other than its own, at which its keys may stand."""
     proxy: str | None = field(default=None, repr=False)
     """The URL (`http` or `https`) of the proxy for everything that is neither mapped nor loopback."""
+    older_forms: Mapping[str, frozenset[OlderForm]] = field(default_factory=dict)
+    """Host to the older forms that are written to it (`aauthkit.compatibility`)."""
 
     def __post_init__(self) -> None:
         for host, (address, port) in self.names.items():
             ip_address(address)
             if host != host.lower() or not 0 < port < 65536:
                 raise ValueError(f"the mapping of {host!r} is not lower-case host -> address, port")
+        object.__setattr__(self, "older_forms", written_to(self.older_forms))
         if self.proxy is not None and urlsplit(self.proxy).scheme not in ("http", "https"):
             raise ValueError("a proxy is named by an http or https URL")
 

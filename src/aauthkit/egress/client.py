@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 
+from ..compatibility import NONE, OlderForm, in_older_form
 from ..protocol.messages import Answer
 from .admission import DEFAULT_EGRESS, Egress, EgressError, Target, read_url
 from .resolving import Resolver, system_resolver
@@ -59,7 +60,8 @@ class Http:
         from .network import exchange
 
         target = read_url(url, self.egress.loopback)
-        fields = _fields(method, target, headers, body)
+        forms = self.egress.older_forms.get(target.host, NONE)
+        fields = _fields(method, target, headers, body, forms)
         pool = self._pools_for(guarded).choose(target)
         try:
             with anyio.fail_after(timeout):
@@ -95,8 +97,10 @@ class Http:
         await self.aclose()
 
 
-def _fields(method: str, target: Target, headers: Iterable[tuple[str, str]], body: bytes) -> list[tuple[bytes, bytes]]:
-    given = [(name, value) for name, value in headers if name.lower() not in _OURS]
+def _fields(
+    method: str, target: Target, headers: Iterable[tuple[str, str]], body: bytes, forms: frozenset[OlderForm]
+) -> list[tuple[bytes, bytes]]:
+    given = [(name, in_older_form(name, value, forms)) for name, value in headers if name.lower() not in _OURS]
     present = {name.lower() for name, _ in given}
     fields = [("host", target.authority), *given]
     if "accept-encoding" not in present:

@@ -4,7 +4,7 @@ JSON, every member optional, none other accepted:
 
     {"loopback": ["http://person.localhost:8702"], "names": {"api.example": "127.0.0.1:8443"}, "ca_file": "ca.pem",
      "networks": ["10.0.0.0/8"], "hosts": ["intranet.example"], "jwks_hosts": {"https://a.example": ["cdn.example"]},
-     "proxy": "http://proxy.example:3128"}
+     "proxy": "http://proxy.example:3128", "older_forms": {"old.example": ["base64url-signature"]}}
 
 A relative `ca_file` is looked for beside the file. The environment variable `AAUTHKIT_EGRESS` names a process's file.
 """
@@ -18,6 +18,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
+from ..compatibility import OlderForm, older_forms
 from ..protocol.identifiers import LoopbackProfile, check_server_identifier
 from ..protocol.jose import parse_json
 from .admission import Egress
@@ -25,7 +26,7 @@ from .admission import Egress
 log = logging.getLogger("aauthkit.egress")
 
 VARIABLE: Final = "AAUTHKIT_EGRESS"
-_MEMBERS: Final = frozenset({"loopback", "names", "ca_file", "networks", "hosts", "jwks_hosts", "proxy"})
+_MEMBERS: Final = frozenset({"loopback", "names", "ca_file", "networks", "hosts", "jwks_hosts", "proxy", "older_forms"})
 
 
 class EgressFileError(ValueError):
@@ -56,6 +57,7 @@ def _egress(document: Mapping[str, Any], beside: Path) -> Egress:
         hosts=frozenset(_host(host, "hosts") for host in _texts(document, "hosts")),
         jwks_hosts=_jwks_hosts(document, loopback),
         proxy=_text(document, "proxy"),
+        older_forms=_older_forms(document),
     )
 
 
@@ -108,6 +110,11 @@ def _jwks_hosts(document: Mapping[str, Any], loopback: LoopbackProfile) -> Mappi
         )
         for issuer in members
     }
+
+
+def _older_forms(document: Mapping[str, Any]) -> Mapping[str, frozenset[OlderForm]]:
+    members = _object(document, "older_forms")
+    return {host: older_forms(_texts(members, host)) for host in members}
 
 
 def _endpoint(value: object) -> tuple[str, int]:

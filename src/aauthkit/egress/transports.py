@@ -12,6 +12,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from ..compatibility import in_older_form
 from .admission import Egress, EgressError, Target, read_url
 from .network import AsyncPools, SyncPools
 from .resolving import Resolver
@@ -42,8 +43,15 @@ def _core_request(request: httpx2.Request, egress: Egress) -> tuple[Target, http
     except EgressError as error:
         raise httpx2.UnsupportedProtocol(error.reason, request=request) from error
     raw = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=target.port, target=url.raw_path)
+    headers = request.headers.raw
+    forms = egress.older_forms.get(target.host)
+    if forms:
+        headers = [
+            (name, in_older_form(name.decode("ascii"), value.decode("latin-1"), forms).encode("latin-1"))
+            for name, value in headers
+        ]
     return target, httpcore2.Request(
-        request.method, raw, headers=request.headers.raw, content=request.stream, extensions=request.extensions
+        request.method, raw, headers=headers, content=request.stream, extensions=request.extensions
     )
 
 

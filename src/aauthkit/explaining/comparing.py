@@ -48,7 +48,7 @@ def signer_base(data: bytes) -> bytes:
 
 def compare(signer: bytes, server: Sequence[tuple[str, str]]) -> tuple[Line, ...]:
     """Line by line: `server` are the rows of the verifier's base, `@signature-params` among them."""
-    theirs = [_parted(line) for line in signer.decode("utf-8", "replace").split("\n")]
+    theirs = [parted(line) for line in signer.decode("utf-8", "replace").split("\n")]
     ours = list(server)
     lines: list[Line] = []
     for number in range(max(len(theirs), len(ours))):
@@ -58,7 +58,8 @@ def compare(signer: bytes, server: Sequence[tuple[str, str]]) -> tuple[Line, ...
     return tuple(lines)
 
 
-def _parted(line: str) -> tuple[str, str]:
+def parted(line: str) -> tuple[str, str]:
+    """A line of a base as component and value."""
     name, colon, value = line.partition(": ")
     return (name, value) if colon else (line, "")
 

@@ -54,7 +54,7 @@ def _said(name: str, value: str, own: str, scene: Scene) -> str:
 
 def _candidates(scene: Scene, name: str) -> Iterator[tuple[str, str]]:
     lines = scene.request.values(name)
-    yield from _from_lines(lines)
+    yield from _from_lines(lines, "field.joined" if name == "cookie" else "field.changed")
     if name == "content-digest" and scene.sent.body is not None:
         for algorithm in ("sha-256", "sha-512"):
             yield "field.changed" if lines else "field.missing", content_digest(scene.sent.body, algorithm)
@@ -77,8 +77,8 @@ def _candidates(scene: Scene, name: str) -> Iterator[tuple[str, str]]:
         yield "field.missing", ""
 
 
-def _from_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Lines that a hop joined, or that it added to the signer's."""
+def _from_lines(lines: list[str], piece: str) -> Iterator[tuple[str, str]]:
+    """Lines that a hop joined, or that it added to the signer's; `piece` is what a parameter too many is called."""
     stripped = [line.strip() for line in lines]
     if len(lines) > 1:
         for line in stripped:
@@ -97,7 +97,7 @@ def _from_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
                 yield "field.joined", part
         pieces = [part.strip() for part in line.split(";")]
         if len(pieces) > 1:
-            yield "field.joined", "; ".join(pieces[:-1])
+            yield piece, "; ".join(pieces[:-1])
 
 
 def _signature_key(scene: Scene) -> Iterator[Change]:

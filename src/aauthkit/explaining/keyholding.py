@@ -77,7 +77,7 @@ def hold(member: SchemeMember, belief: Belief, keys: Sequence[PublicKey], resolv
         _token(held, member, raw, belief)
     elif member.scheme == "jwks_uri":
         _published(held, member, keys, resolved)
-    else:
+    elif member.scheme == "hwk":
         _inline(held, member)
     held.key = resolved or held.key
     if held.key is not None:

@@ -70,7 +70,7 @@ def _authority_candidates(scene: Scene, own: str) -> Iterator[tuple[str, str]]:
     for value in filter(None, named):
         normal = normal_authority(sent.scheme or request.scheme, value)
         for form in (normal, value):
-            yield _authority_cause(form, bare, own), form
+            yield authority_cause(form, own), form
     yield "authority.port", bare
     for form in (own.upper(), own.capitalize()):
         yield "authority.form", form
@@ -85,11 +85,13 @@ def _authority_candidates(scene: Scene, own: str) -> Iterator[tuple[str, str]]:
             yield "authority", f"{local}{port}"
 
 
-def _authority_cause(value: str, bare: str, own: str) -> str:
+def authority_cause(value: str, own: str) -> str:
+    """What two authorities differ in; `own` is the server's, in normal form."""
     lowered = value.lower()
     if lowered == own or lowered in (f"{own}:443", f"{own}:80"):
         return "authority.form"
-    return "authority.port" if re.sub(r":[0-9]+\Z", "", lowered) == bare else "authority"
+    same_host = re.sub(r":[0-9]+\Z", "", lowered) == re.sub(r":[0-9]+\Z", "", own)
+    return "authority.port" if same_host else "authority"
 
 
 def _paths(scene: Scene) -> Iterator[Change]:
@@ -156,6 +158,8 @@ def _rewritten(own: str) -> Iterator[tuple[str, str]]:
     slash = own.removesuffix("/") if own.endswith("/") else f"{own}/"
     yield "path.normalised", slash or "/"
     yield "path.normalised", re.sub(r"//+", "/", own)
+    for found in list(re.finditer("/", own))[:8]:
+        yield "path.normalised", f"{own[: found.start()]}/{own[found.start() :]}"
     yield "path.normalised", normpath(own) + ("/" if own.endswith("/") and normpath(own) != "/" else "")
     yield "path.encoding", _ESCAPE.sub(lambda found: found.group().upper(), own)
     yield "path.encoding", _ESCAPE.sub(lambda found: found.group().lower(), own)
@@ -165,6 +169,7 @@ def _rewritten(own: str) -> Iterator[tuple[str, str]]:
     yield "path.encoding", quote(own, safe="/")
     yield "path.encoding", quote(unquote(own), safe="/:@!$&'()*+,;=-._~")
     yield "path.encoding", quote(unquote(own), safe="/")
+    yield "path.encoding", own.replace("~", "%7E")
     yield "path.encoding", own.replace("+", "%20")
     yield "path.encoding", own.replace("%20", "+")
     yield "path.encoding", own.replace("%2F", "/").replace("%2f", "/")

@@ -57,12 +57,12 @@ def _lines(own: str | None, scene: Scene) -> Iterator[tuple[str, str]]:
 def _candidates(scene: Scene, own: str) -> Iterator[tuple[str, str]]:
     sent = scene.sent.target.partition("?")[2]
     if sent != own:
-        yield _cause(sent, own), sent
+        yield query_cause(sent, own), sent
     for name in PATH_HEADERS:
         for value in scene.request.values(name):
             told = value.partition("?")[2]
             if told:
-                yield _cause(told, own), told
+                yield query_cause(told, own), told
     parts = own.split("&") if own else []
     yield from _encoded(own)
     yield from _ordered(parts)
@@ -116,8 +116,8 @@ def _encoded(own: str) -> Iterator[tuple[str, str]]:
         yield "query.dropped", urlencode(full, quote_via=quote_plus)
 
 
-def _cause(value: str, own: str) -> str:
-    """What two queries differ in."""
+def query_cause(value: str, own: str) -> str:
+    """What two queries differ in, as far as one look tells."""
     wanted, had = value.split("&") if value else [], own.split("&") if own else []
     if sorted(wanted) == sorted(had):
         return "query.order"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from itertools import count
+from typing import Final
 
 from .causes import Cause
 from .comparing import Line
 from .explanation import Explanation
 
-SURE = {True: "certain", False: "likely"}
+SURE: Final = {True: "certain", False: "likely"}
+WIDTH: Final = 100
 
 
 def tell(explanation: Explanation) -> str:
@@ -61,10 +64,22 @@ def _verdict(explanation: Explanation) -> Iterator[str]:
 def _cause(each: Cause, number: str) -> Iterator[str]:
     what = each.what[:1].upper() + each.what[1:] if each.what[:1].islower() else each.what
     mark = "✗" if each.certain else "?"
-    yield f"{mark} {number}{what}. [{each.name}, {SURE[each.certain]}]"
-    yield f"  → {each.mend}"
+    yield from _folded(f"{what}. [{each.name}, {SURE[each.certain]}]", f"{mark} {number}")
+    yield from _folded(each.mend, "  → ")
     where = f", {each.section}" if each.section else ""
     yield f"    ({each.code}{where})"
+
+
+def _folded(text: str, start: str) -> list[str]:
+    """A sentence folded to the width of a page, what follows its first line set under it."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _base(explanation: Explanation) -> Iterator[str]:

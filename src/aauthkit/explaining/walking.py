@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from ..protocol.headers import HeaderError, parse_signature_error
 from ..protocol.httpsig import (
@@ -28,6 +29,7 @@ from .captured import SIGNATURE_FIELDS, Captured
 from .causes import Cause, cause
 from .comparing import Line, compare
 from .dialects import older_answer
+from .differing import differences
 from .explanation import Explanation
 from .keyholding import Held, dialect_of, hold, members_of, older_cause
 from .scene import Change, Scene, scene_of
@@ -82,7 +84,8 @@ class _Walk:
             self._coverage(entry)
             self._freshness(entry)
             held = hold(member, self.belief, self.keys, self.resolved)
-            self.causes += held.causes
+            older = any(each.name == "dialect" for each in self.causes)
+            self.causes += [each for each in held.causes if not older or each.code not in _OF_KEYS]
             self.facts += held.facts
             self.unchecked += held.unchecked
             self._keyid(entry, held)
@@ -258,6 +261,8 @@ class _Walk:
             return
         if base is not None and verifies(held.key, base, signature):
             self.decided = True
+            if self.causes:
+                self.remarks.append("apart from that, the signature verifies under the key that is presented")
             return
         if not self._by_signer_base(scene, held.key):
             self._explain_signature(scene, held)
@@ -268,12 +273,7 @@ class _Walk:
             return False
         differing = [line for line in self.comparison if not line.same]
         if verifies(key, self.signer_base, scene.signature):
-            found = search(scene, key, self.budget)
-            self._found(found.changes, found.tried, found.exhausted)
-            if not found.changes:
-                first = differing[0].component if differing else "its end"
-                what = f"the signer signed another base than the server has: they differ first at {first}"
-                self.causes.append(cause("signer.base", what, section="RFC 9421 §2.5"))
+            self.causes += differences(self.signer_base, scene)
             return True
         if not differing:
             what = f"both have the same base, so the signature is by another key than {key.thumbprint}, or was altered"
@@ -367,7 +367,9 @@ def _likely(scene: Scene, held: Held, captured: Captured) -> Iterator[Cause]:
     yield cause("key.other", what, certain=False, section="draft-11 §13.1")
 
 
-_OF_PROXIES = frozenset(
+_OF_KEYS: Final = frozenset({"unsupported_algorithm", "unsupported_scheme", "invalid_key"})
+"""What is wrong with a key that is presented in an older form follows from that, and is not told twice."""
+_OF_PROXIES: Final = frozenset(
     {
         "via",
         "forwarded",

@@ -102,6 +102,18 @@ async def close(tx: Transaction, decisions: Sequence[str], now: int) -> None:
         await tx.execute("UPDATE person_decisions SET over = :now WHERE id = :id", id=decision, now=now)
 
 
+async def close_all(tx: Transaction, person: str, agent_iss: str, agent_sub: str, now: int) -> None:
+    """Note that nothing this person ever allowed an agent stands any more."""
+    await tx.execute(
+        """UPDATE person_decisions SET over = :now
+           WHERE person = :person AND agent_iss = :iss AND agent_sub = :sub AND over IS NULL""",
+        person=person,
+        iss=agent_iss,
+        sub=agent_sub,
+        now=now,
+    )
+
+
 async def use_once(tx: Transaction, decision: str, jkt: str, ends: int) -> None:
     """The first token of a grant for once is issued: to this key, ending then."""
     await tx.execute(

@@ -115,9 +115,9 @@ class Deciding:
             if bound != decider.person:
                 raise Problem("not_found")
             await self._check_mission(tx, asked, decider)
+            pending = await self._deferred.decide(tx, question.pending, OUTCOMES[choice.verdict])
             await self._note(tx, asked, decider, choice, now, new_agent=known is None)
-            outcome = await self._carry_out(tx, asked, decider, choice)
-            pending = await self._deferred.decide(tx, question.pending, outcome)
+            await self._deferred.amend(tx, pending, await self._carry_out(tx, asked, decider, choice))
             await self._questions.settle(tx, question, decider.person, _verdict(asked, choice, now))
         await self._deferred.wake(pending)
 

@@ -21,6 +21,7 @@ from .consent import IDENTITY, Standing
 from .limits import MEMBER
 from .missions import OwnMission
 from .records import Place
+from .revoking import Revoking
 
 APPROVED: Final[Mapping[str, Any]] = {"verdict": "approved"}
 _A_MOMENT: Final = 0.001
@@ -62,7 +63,8 @@ NOTHING_MORE: Final = Given()
 class Granting:
     """Carries out a yes, for one person server."""
 
-    def __init__(self, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(self, revoking: Revoking, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._revoking = revoking
         self._random = random_bytes
 
     async def carry_out(
@@ -79,7 +81,7 @@ class Granting:
                 return {**APPROVED, "s256": await missions.log(tx, asked.mission, "update", entry, int(now))}
             case MissionCompletion():
                 assert asked.mission is not None
-                await missions.end(tx, asked.mission, "completed", int(now))
+                await self._revoking.end_mission(tx, person, asked.mission, "completed", int(now))
                 return APPROVED
             case Action():
                 await self._count(tx, asked, asked.about)

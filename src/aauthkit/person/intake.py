@@ -12,6 +12,7 @@ from typing import Final
 
 from .. import decisions
 from ..callers import Agent
+from ..compatibility import NONE, OlderForm
 from ..discovery import Discovery, DiscoveryFailed
 from ..parameters import RETRY_UNREACHABLE, ParameterVerifier
 from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile
@@ -67,6 +68,7 @@ class Intake:
         trust: Trust,
         loopback: LoopbackProfile = NO_LOOPBACK,
         ceilings: Ceilings = DEFAULT_CEILINGS,
+        older_forms: frozenset[OlderForm] = NONE,
         replay: ReplayCache | None = None,
         is_revoked: Callable[[str, str], bool] = never_revoked,
         path_prefix: str = "",
@@ -88,6 +90,7 @@ class Intake:
             loopback=loopback,
             ceilings=ceilings,
             replay=replay,
+            accept_base64url=OlderForm.BASE64URL_SIGNATURE in older_forms,
             is_revoked=is_revoked,
             clock=clock,
         )

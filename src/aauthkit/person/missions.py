@@ -166,6 +166,16 @@ async def by_s256(tx: Statements, s256: str) -> OwnMission | None:
     return _own(row) if row is not None else None
 
 
+async def running_of(tx: Statements, agent_iss: str, agent_sub: str) -> list[OwnMission]:
+    """The missions of an agent that have not ended."""
+    rows = await tx.fetch_all(
+        "SELECT * FROM person_missions WHERE agent_iss = :iss AND agent_sub = :sub AND ended IS NULL ORDER BY s256",
+        iss=agent_iss,
+        sub=agent_sub,
+    )
+    return [_own(row) for row in rows]
+
+
 async def end(tx: Transaction, s256: str, reason: Reason, now: int) -> bool:
     """End a mission for good; whether this was what ended it (draft-11 §8.6)."""
     ended = await tx.execute(

@@ -49,12 +49,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class BoundAgent:
-    """An agent and the one person it acts for (draft-11 §13.14). `since` is in seconds since the epoch."""
+    """An agent and the one person it acts for (draft-11 §13.14). Times are in seconds since the epoch."""
 
     iss: str
     sub: str
     person: str
     since: int
+    stopped: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +167,23 @@ async def bind_agent(tx: Transaction, agent_iss: str, agent_sub: str, person: st
     return bound
 
 
+async def unbind(tx: Transaction, agent_iss: str, agent_sub: str) -> None:
+    """Let an agent have no person any more: whoever agrees to it next becomes its person (draft-11 §13.14)."""
+    await tx.execute(
+        "DELETE FROM person_agents WHERE agent_iss = :iss AND agent_sub = :sub", iss=agent_iss, sub=agent_sub
+    )
+
+
 async def agents(tx: Statements, person: str | None = None) -> list[BoundAgent]:
     """The agents that have a person, newest first; those of one person if given."""
     rows = await tx.fetch_all(
-        f"""SELECT * FROM person_agents WHERE CAST(:person AS TEXT) IS NULL OR person = :person
-            ORDER BY since DESC LIMIT {MAX_LISTED}""",
+        f"""SELECT a.*, s.since AS stopped FROM person_agents a
+            LEFT JOIN person_stops s ON s.agent_iss = a.agent_iss AND s.agent_sub = a.agent_sub
+            WHERE CAST(:person AS TEXT) IS NULL OR a.person = :person
+            ORDER BY a.since DESC LIMIT {MAX_LISTED}""",
         person=person,
     )
-    return [BoundAgent(row["agent_iss"], row["agent_sub"], row["person"], row["since"]) for row in rows]
+    return [BoundAgent(row["agent_iss"], row["agent_sub"], row["person"], row["since"], row["stopped"]) for row in rows]
 
 
 async def stop(tx: Transaction, agent_iss: str, agent_sub: str, person: str, now: int) -> bool:
@@ -289,6 +299,18 @@ async def live_tokens(tx: Statements, agent_iss: str, agent_sub: str, now: int) 
     rows = await tx.fetch_all(
         """SELECT * FROM person_issued
            WHERE agent_iss = :iss AND agent_sub = :sub AND exp > :now AND revoked IS NULL ORDER BY exp, jti""",
+        iss=agent_iss,
+        sub=agent_sub,
+        now=now,
+    )
+    return [_issued(row) for row in rows]
+
+
+async def ended_tokens(tx: Statements, agent_iss: str, agent_sub: str, now: int) -> list[Issued]:
+    """What was issued to an agent and ended before its time, as long as it would have lived."""
+    rows = await tx.fetch_all(
+        """SELECT * FROM person_issued
+           WHERE agent_iss = :iss AND agent_sub = :sub AND exp > :now AND revoked IS NOT NULL ORDER BY exp, jti""",
         iss=agent_iss,
         sub=agent_sub,
         now=now,

@@ -1,21 +1,25 @@
 """What ends with a token or with a person's word: tokens of ours that rest on it, and requests that wait under it.
 
 draft-11 §11.12.4. Each step is part of the transaction that records why. A token that ended here is refused where it is
-presented to this server (`revoked_presented_token`); its resource takes it until its `exp`, or until it is told.
+presented to this server (`revoked_presented_token`), and its resource is told: the word to it is put into the outbox in
+the same transaction, and delivered until it arrives or the token has expired.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from ..protocol.tokens import AGENT_DWK
-from ..revocation import Revocation
-from ..store import Transaction
-from . import consents, records
+from ..deferred import PendingRequest
+from ..protocol.problems import Problem
+from ..protocol.tokens import AGENT_DWK, RESOURCE_DWK
+from ..revocation import Downstream, Revocation, RevocationOutbox
+from ..store import Database, Transaction
+from . import consents, missions, records
 from .asked import Asked
 from .consents import Decision
+from .missions import OwnMission, Reason
 from .questions import Questions, Which
 
 WHY: Final[Mapping[Which, str]] = {
@@ -31,9 +35,26 @@ WHY: Final[Mapping[Which, str]] = {
 class Revoking:
     """Carries revocations and take-backs through the records of one person server."""
 
-    def __init__(self, questions: Questions, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        questions: Questions,
+        outbox: RevocationOutbox,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
         self._questions = questions
+        self._outbox = outbox
         self._clock = clock
+
+    async def cascade(self, iss: str, jti: str, _exp: int) -> Sequence[Downstream]:
+        """Tell the resources of what ended with this agent token, and return when each has ended (§11.12.3)."""
+        sub = await records.agent_of_token(self._database, iss, jti)
+        if sub is None:
+            return ()
+        tokens = await records.ended_tokens(self._database, iss, sub, int(self._clock()))
+        return await self._outbox.finish({(one.aud, one.jti) for one in tokens})
 
     async def revoked(self, tx: Transaction, revocation: Revocation) -> None:
         """What changes with a revocation that arrived: the effect of the revocation endpoint (draft-11 §11.12.4)."""
@@ -79,6 +100,53 @@ class Revoking:
         """End the tokens that rest on decisions which the person undid."""
         await self._end(tx, agent_iss, agent_sub, now, decisions=decisions)
 
+    async def stop(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str, now: int) -> None:
+        """Stop an agent of this person's: nothing it has or asks is good any more, until it is started again.
+
+        Raises `Problem` 404 for an agent that is not theirs.
+        """
+        await self._check_theirs(tx, person, agent_iss, agent_sub)
+        await records.stop(tx, agent_iss, agent_sub, person, now)
+        await self._end(tx, agent_iss, agent_sub, now, everything="agent")
+
+    async def start(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str) -> None:
+        """Let a stopped agent ask again. Raises `Problem` 404 for an agent that is not theirs."""
+        await self._check_theirs(tx, person, agent_iss, agent_sub)
+        await records.start(tx, agent_iss, agent_sub, person)
+
+    async def release(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str, now: int) -> None:
+        """Undo the binding of an agent to this person: it may be bound anew, by whoever agrees to it (§13.14).
+
+        What it has ends, and so do its missions and what was allowed. Raises `Problem` 404 as `stop`.
+        """
+        await self._check_theirs(tx, person, agent_iss, agent_sub)
+        await self._end(tx, agent_iss, agent_sub, now, everything="agent")
+        for mission in await missions.running_of(tx, agent_iss, agent_sub):
+            await missions.end(tx, mission.s256, "revoked", now)
+        await consents.close_all(tx, person, agent_iss, agent_sub, now)
+        await records.start(tx, agent_iss, agent_sub, person)
+        await records.unbind(tx, agent_iss, agent_sub)
+
+    async def _check_theirs(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str) -> None:
+        if await records.person_of(tx, agent_iss, agent_sub) != person:
+            raise Problem("not_found")
+
+    async def end_mission(self, tx: Transaction, person: str, s256: str, reason: Reason, now: int) -> OwnMission:
+        """End a mission of this person's, with the tokens issued under it and what waits for it (§8.6, §11.12.4).
+
+        Raises `Problem` 404 for one that is not theirs. One that has ended stays as it ended.
+        """
+        mission = await missions.one_of_person(tx, person, s256)
+        if mission is None:
+            raise Problem("not_found")
+        if await missions.end(tx, s256, reason, now):
+            await self.after_mission(tx, mission, now)
+        return mission
+
+    async def after_mission(self, tx: Transaction, mission: OwnMission, now: int) -> None:
+        """What ends with a mission that has just ended."""
+        await self._end(tx, mission.agent_iss, mission.agent_sub, now, mission=mission.s256)
+
     async def _end(
         self,
         tx: Transaction,
@@ -88,15 +156,36 @@ class Revoking:
         *,
         agent_jti: str | None = None,
         decisions: Collection[str] | None = None,
+        mission: str | None = None,
+        everything: Which | None = None,
     ) -> None:
-        """End an agent's tokens (those that rest on one of `decisions`, if given), and what waits under one of them."""
+        """End tokens of an agent's, and what waits under them or with them.
+
+        Those that rest on one of `decisions`, or belong to `mission`, if given; else all. What waits ends as well where
+        it was asked with the agent token `agent_jti`, belongs to `mission`, or if it is `everything`.
+        """
         waiting = await self._questions.waiting_of(tx, agent_iss, agent_sub, now)
         live = await records.live_tokens(tx, agent_iss, agent_sub, now)
-        ended = {one.jti for one in live if decisions is None or not set(decisions).isdisjoint(one.decisions)}
-        await records.revoke(tx, sorted(ended), now)
+        if decisions is not None:
+            live = [one for one in live if not set(decisions).isdisjoint(one.decisions)]
+        if mission is not None:
+            live = [one for one in live if one.mission == mission]
+        await records.revoke(tx, sorted(one.jti for one in live), now)
+        for one in live:
+            await self._outbox.put(tx, one.aud, RESOURCE_DWK, one.jti, one.exp)
+        ended = {one.jti for one in live}
         for pending in waiting:
-            bounds = Asked.read(pending.data).bounds
-            if agent_jti is not None and bounds.agent_jti == agent_jti:
+            asked = Asked.read(pending.data)
+            if everything is not None:
+                await self._questions.call_off(tx, pending, everything)
+            elif mission is not None and asked.mission == mission and not _ends_it(pending, asked):
+                await self._questions.call_off(tx, pending, "mission")
+            elif agent_jti is not None and asked.bounds.agent_jti == agent_jti:
                 await self._questions.call_off(tx, pending, "agent_token")
-            elif bounds.presented_jti in ended:
+            elif asked.bounds.presented_jti in ended:
                 await self._questions.call_off(tx, pending, "presented_token")
+
+
+def _ends_it(pending: PendingRequest, asked: Asked) -> bool:
+    """Whether this is the completion by which the mission has just ended (draft-11 §8.5)."""
+    return asked.kind == "completion" and pending.state == "decided"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -17,9 +17,12 @@ from .. import decisions as queue
 from .. import deferred as waiting_room
 from ..accounts import Accounts
 from ..callers import Agent
+from ..compatibility import read_by
 from ..deferred import Deferred
 from ..discovery import Discovery
+from ..egress import Egress, Http
 from ..keys import Keys
+from ..outbound import Outbound
 from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile, check_server_identifier
 from ..protocol.jose import ALGORITHMS
 from ..protocol.messages import Answer, json_answer
@@ -33,7 +36,7 @@ from ..protocol.tokens import (
 )
 from ..replay import ReplayCache
 from ..revocation import MIGRATIONS as REVOCATION_TABLES
-from ..revocation import RevocationLimits, Revocations
+from ..revocation import Delivery, RevocationLimits, RevocationOutbox, Revocations, Revoker
 from ..serving import Request, Routes
 from ..store import Database
 from ..trust import Trust
@@ -48,7 +51,7 @@ from .granting import Granting
 from .intake import Intake
 from .issuing import Issuing
 from .judging import Judging
-from .missions import Entry, OwnMission
+from .missions import Entry, OwnMission, Reason
 from .pages.arrival import Arrival
 from .pages.decision import Decision
 from .pages.desk import Desk
@@ -100,7 +103,9 @@ class PersonServer:
     - `discovery`: finds the keys and metadata of both, and serves this server's own keys to itself.
     - `accounts`: the people; made on the same database where none is given.
     - `rules`: what is decided before a person is asked; without any, people are asked about everything.
+    - `outbound`: how resources are told of revocations; a client of its own where none is given.
     - `path_prefix`: a path that a proxy in front of this server stripped.
+    - `older_forms`: what is read of peers that have not caught up, by name (`aauthkit.compatibility`).
 
     `start` it before the first `answer`, `close` it at the end.
     """
@@ -119,7 +124,9 @@ class PersonServer:
         terms: Terms = Terms(),
         path_prefix: str = "",
         ceilings: Ceilings = DEFAULT_CEILINGS,
+        older_forms: Iterable[str] = (),
         rules: Rules | None = None,
+        outbound: Outbound | None = None,
         replay: ReplayCache | None = None,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -137,7 +144,11 @@ class PersonServer:
         self._random = random_bytes
         self._deferred = Deferred(issuer, database, clock=clock, random_bytes=random_bytes)
         self._questions = Questions(database, self._deferred, lifetime=terms.question)
-        self._revoking = Revoking(self._questions, clock=clock)
+        self._own_http = Http(Egress(loopback=loopback)) if outbound is None else None
+        outbound = outbound or Outbound(self._own_http or Http(), clock=clock)
+        revoker = Revoker(issuer, PERSON_DWK, keys, discovery=discovery, outbound=outbound, loopback=loopback)
+        self._outbox = RevocationOutbox(issuer, database, revoker=revoker, clock=clock)
+        self._revoking = Revoking(database, self._questions, self._outbox, clock=clock)
         own = replace(trust, person_servers=frozenset({issuer}))
         self._revocations = self._make_revocations(own, ceilings, terms.revocations, path_prefix)
         self._intake = Intake(
@@ -147,13 +158,14 @@ class PersonServer:
             trust=own,
             loopback=loopback,
             ceilings=ceilings,
+            older_forms=read_by(issuer, older_forms),
             replay=replay,
             is_revoked=self._revocations.is_revoked,
             path_prefix=path_prefix,
             decisions_kept=terms.decisions_kept,
             clock=clock,
         )
-        self._granting = Granting(random_bytes=random_bytes)
+        self._granting = Granting(self._revoking, random_bytes=random_bytes)
         self._governing = Governing(
             issuer,
             database,
@@ -182,6 +194,7 @@ class PersonServer:
             discovery=self._discovery,
             longest=max(ceilings.agent, ceilings.resource),
             effect=self._revoking.revoked,
+            cascade=self._revoking.cascade,
             path_prefix=path_prefix,
             limits=limits,
             loopback=self._loopback,
@@ -265,6 +278,7 @@ class PersonServer:
             owner = await records.claim_database(tx, self.issuer)
         if owner != self.issuer:
             raise ValueError(f"this database holds the people of {owner}, not of {self.issuer}")
+        await self._outbox.start()
         await self._revocations.start()
         self._discovery.serve_locally(self.issuer, PERSON_DWK, self.keys.jwks)
 
@@ -277,6 +291,9 @@ class PersonServer:
     async def close(self) -> None:
         """Let go of other processes' news. Database and discovery belong to whoever made them."""
         await self._revocations.close()
+        await self._outbox.close()
+        if self._own_http is not None:
+            await self._own_http.aclose()
 
     # Published
 
@@ -381,6 +398,42 @@ class PersonServer:
     async def issued(self, person: str | None = None) -> Sequence[Issued]:
         """The tokens on record, newest first; those of the account `person` if given. Never the tokens themselves."""
         return await records.issued(self._database, person)
+
+    async def stop_agent(self, person: str, agent_iss: str, agent_sub: str) -> None:
+        """Stop an agent: whatever it has ends here and at its resources, and it gets nothing until it is started.
+
+        Raises `Problem` 404 for an agent that is not this person's.
+        """
+        async with self._database.transaction() as tx:
+            await self._revoking.stop(tx, person, agent_iss, agent_sub, int(self._clock()))
+
+    async def start_agent(self, person: str, agent_iss: str, agent_sub: str) -> None:
+        """Let a stopped agent ask again; what was allowed before stands. Raises `Problem` 404 as `stop_agent`."""
+        async with self._database.transaction() as tx:
+            await self._revoking.start(tx, person, agent_iss, agent_sub)
+
+    async def release_agent(self, person: str, agent_iss: str, agent_sub: str) -> None:
+        """Let an agent have no person any more (draft-11 §13.14). Raises `Problem` 404 as `stop_agent`."""
+        async with self._database.transaction() as tx:
+            await self._revoking.release(tx, person, agent_iss, agent_sub, int(self._clock()))
+
+    async def end_mission(self, person: str, s256: str, reason: Reason = "revoked") -> None:
+        """End a mission of a person's, with all that was issued under it (draft-11 §8.6). Raises `Problem` 404."""
+        async with self._database.transaction() as tx:
+            await self._revoking.end_mission(tx, person, s256, reason, int(self._clock()))
+
+    async def deliver_revocations(self) -> None:
+        """Tell resources now what they are to be told; a server that runs does so by itself."""
+        await self._outbox.deliver_due()
+
+    async def deliveries(self, agent_iss: str | None = None, agent_sub: str | None = None) -> Sequence[Delivery]:
+        """What resources were told, or are still to be told, of tokens that ended; those of one agent if given."""
+        found = await self._outbox.deliveries()
+        if agent_iss is None or agent_sub is None:
+            return found
+        tokens = await records.ended_tokens(self._database, agent_iss, agent_sub, int(self._clock()))
+        own = {one.jti for one in tokens}
+        return [delivery for delivery in found if delivery.jti in own]
 
     async def missions(self, person: str) -> Sequence[OwnMission]:
         """The missions of the account `person`, newest first."""

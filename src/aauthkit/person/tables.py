@@ -128,6 +128,7 @@ MIGRATIONS: Final = (
                 ended BIGINT
             )""",
             "CREATE INDEX person_missions_person ON person_missions (person, approved)",
+            "CREATE INDEX person_missions_agent ON person_missions (agent_iss, agent_sub) WHERE ended IS NULL",
             "CREATE INDEX person_missions_ended ON person_missions (ended) WHERE ended IS NOT NULL",
             "CREATE INDEX person_missions_expires ON person_missions (expires) WHERE ended IS NULL",
             """CREATE TABLE person_mission_log (

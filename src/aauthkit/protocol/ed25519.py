@@ -6,18 +6,23 @@ not canonical, which OpenSSL lets through; the fallback adds those refusals, so 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-_sodium: Any = None
-_ffi: Any = None
-try:
-    from nacl._sodium import ffi as _ffi
-    from nacl._sodium import lib as _sodium
-except ImportError:  # pragma: no cover - exercised by the tests that call the fallback directly
-    pass
+
+def _libsodium() -> tuple[Any, Any]:
+    """libsodium as PyNaCl brings it, and cffi's way to memory for it."""
+    try:
+        module = import_module("nacl._sodium")
+    except ImportError:  # pragma: no cover - the tests call the fallback directly
+        return None, None
+    return module.lib, module.ffi
+
+
+_sodium, _ffi = _libsodium()
 
 FIELD_PRIME: Final = 2**255 - 19
 

@@ -181,7 +181,7 @@ def parse_scope(value: object) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _scope_values(value: str) -> frozenset[str]:
-    """The values of a scope string. Short ones are remembered: a resource has few scopes, and grants them every time."""
+    """The values of a scope string. Short ones are remembered: a resource has few scopes and grants them every time."""
     if value == "":
         return frozenset()
     tokens = value.split(" ")

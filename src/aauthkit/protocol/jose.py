@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from . import ed25519
 from .ed25519 import BadSignature
@@ -51,6 +51,14 @@ MAX_DEPTH: Final = 16
 MAX_JWKS_KEYS: Final = 256
 """Most members of a JWKS that are looked at."""
 
+# By the length of a text in base64url, modulo four: the padding it lacks, and the symbols that may end it without stray
+# bits. A lone symbol encodes nothing, and three signs of padding are what no decoder takes.
+_ENDS: Final[tuple[tuple[str, frozenset[str] | None], ...]] = (
+    ("", None),
+    ("===", None),
+    ("==", frozenset("AQgw")),
+    ("=", frozenset("AEIMQUYcgkosw048")),
+)
 _SHAPE: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "Ed25519": ("OKP", "Ed25519", ("x",)),
     "ES256": ("EC", "P-256", ("x", "y")),
@@ -80,14 +88,13 @@ def b64url_decode(text: object) -> bytes:
     """Strict inverse of `b64url_encode`: no padding, no other alphabet, no stray bits. Raises `JoseError`."""
     if not isinstance(text, str) or "+" in text or "/" in text or "=" in text:
         raise JoseError("not base64url without padding")
-    padded = text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4)
+    padding, last = _ENDS[len(text) % 4]
     try:
-        data = a2b_base64(padded)
+        data = a2b_base64(text.replace("-", "+").replace("_", "/") + padding, strict_mode=True)
     except ValueError as error:
         raise JoseError("not base64url without padding") from error
-    # There is one way to write these bytes: whatever the decoder passed over stands out now.
-    if b2a_base64(data, newline=False).decode("ascii") != padded:
-        raise JoseError("not base64url without padding, or with stray bits")
+    if last is not None and text[-1] not in last:
+        raise JoseError("base64url with stray bits")
     return data
 
 
@@ -265,25 +272,30 @@ def parse_jwk(jwk: object) -> PublicKey:
     """
     if not isinstance(jwk, Mapping):
         raise KeyRejected("invalid_key", "the key is not a JSON object")
+    if len(jwk) == 4 and jwk.get("alg") == jwk.get("crv") == "Ed25519" and jwk.get("kty") == "OKP":
+        # As keys stand in tokens. What is left is x, or it is missing: there is no room for anything to be refused.
+        return PublicKey("Ed25519", _part(jwk, "x"))
     alg = _algorithm_of(jwk)
-    names = _SHAPE[alg][2]
     if "d" in jwk:
         raise KeyRejected("invalid_key", "the key carries its private part")
     _check_use(jwk)
-    parts: list[bytes] = []
-    for name in names:
-        try:
-            part = b64url_decode(jwk.get(name))
-        except JoseError as error:
-            raise KeyRejected("invalid_key", f"the key's {name} is missing or not base64url") from error
-        if len(part) != 32:
-            raise KeyRejected("invalid_key", f"the key's {name} has not 32 bytes")
-        parts.append(part)
+    parts = [_part(jwk, name) for name in _SHAPE[alg][2]]
     kid = jwk.get("kid")
     if kid is not None and not isinstance(kid, str):
         raise KeyRejected("invalid_key", "the key's kid is not a string")
     native = _es256_key(parts) if alg == "ES256" else None
     return PublicKey(alg, b"".join(parts), kid, native)
+
+
+def _part(jwk: Mapping[str, Any], name: str) -> bytes:
+    """A parameter of a public key: 32 bytes."""
+    try:
+        part = b64url_decode(jwk.get(name))
+    except JoseError as error:
+        raise KeyRejected("invalid_key", f"the key's {name} is missing or not base64url") from error
+    if len(part) != 32:
+        raise KeyRejected("invalid_key", f"the key's {name} has not 32 bytes")
+    return part
 
 
 def _check_use(jwk: Mapping[str, Any]) -> None:
@@ -394,14 +406,16 @@ class SigningKey:
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Jws:
+class Jws(NamedTuple):
     """A compact JWS taken apart and not yet verified."""
 
     header: Mapping[str, Any]
-    payload: bytes = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return f"Jws(header={dict(self.header)})"
 
     def verify(self, key: PublicKey) -> None:
         """Return if `key` signed this; raise `BadSignature` otherwise, also if the header names another `alg`."""
@@ -439,12 +453,14 @@ def _header(encoded: str) -> Mapping[str, Any]:
     return MappingProxyType(header)
 
 
-@dataclass(frozen=True, slots=True)
-class Jwt:
+class Jwt(NamedTuple):
     """A JWT taken apart and not yet verified."""
 
     jws: Jws
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Jwt(jws={self.jws})"
 
     @property
     def header(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from .evidence import Evidence
 from .messages import Answer, Refusal
 
 SignatureCode = Literal[
@@ -141,6 +142,10 @@ assert set(SIGNATURE_ERRORS) == set(get_args(SignatureCode))
 assert set(PROBLEMS) == set(get_args(ProblemCode))
 
 
+CORRELATION: Final = "x-correlation-id"
+"""The header field that names an occurrence in a server's log."""
+
+
 def _problem(body: dict[str, object]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -153,6 +158,17 @@ class WireError(Refusal):
         self.row = row
         self.detail = detail
         self.headers = tuple(headers)
+        self.correlation: str | None = None
+        """Under which this occurrence stands in the server's log, a UUID; the answer then tells it, too."""
+
+    def _told(self, headers: list[tuple[str, str]], body: dict[str, object]) -> Answer:
+        """The answer with these, and the correlation id in both (RFC 9457 §3.1.5): an answer to HEAD has no body."""
+        if self.detail:
+            body["detail"] = self.detail
+        if self.correlation is not None:
+            headers.append((CORRELATION, self.correlation))
+            body["instance"] = f"urn:uuid:{self.correlation}"
+        return Answer(self.status, tuple(headers), _problem(body))
 
     @property
     def code(self) -> str:
@@ -182,6 +198,8 @@ class SignatureFailure(WireError):
         self.required_input = required_input
         self.accept_schemes = accept_schemes
         self.accept_algs = accept_algs
+        self.evidence: Evidence | None = None
+        """What the verifier had in hand, for the log; never part of the answer."""
 
     def answer(self) -> Answer:
         """The header is authoritative, the body a courtesy (Signature-Keys §5.1, §5.2)."""
@@ -200,9 +218,13 @@ class SignatureFailure(WireError):
             "status": self.status,
             "error": self.code,
         }
-        if self.detail:
-            body["detail"] = self.detail
-        return Answer(self.status, tuple(headers), _problem(body))
+        return self._told(headers, body)
+
+
+def evidence_of(failure: SignatureFailure) -> Evidence | None:
+    """What the verifier attached to `failure`, or to the refusal that it was made from."""
+    origin = failure.__cause__
+    return failure.evidence or (origin.evidence if isinstance(origin, SignatureFailure) else None)
 
 
 class Problem(WireError):
@@ -245,6 +267,4 @@ class Problem(WireError):
             "error": self.code,
             **self.members,
         }
-        if self.detail:
-            body["detail"] = self.detail
-        return Answer(self.status, tuple(headers), _problem(body))
+        return self._told(headers, body)

@@ -134,8 +134,10 @@ class AAuthMiddleware:
 
     def _own_path(self, scope: Scope, request: Request) -> str | None:
         """The path in the resource's own table: below the mount, or as it is seen from outside."""
-        outside = request.path.removeprefix(self.resource.path_prefix)
-        return next((path for path in (_path_within(scope), outside) if self.resource.serves(path)), None)
+        within, outside = _path_within(scope), request.path.removeprefix(self.resource.path_prefix)
+        if self.resource.serves(within):
+            return within
+        return outside if outside != within and self.resource.serves(outside) else None
 
     def _routed(self, path: str, scope: Scope, request: Request) -> Request:
         _, mark, query = request.target.partition("?")

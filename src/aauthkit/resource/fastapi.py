@@ -24,7 +24,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_typed_signature
 from fastapi.params import Depends
 from starlette.requests import HTTPConnection
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 from ..asgi import App, Receive, Scope, Send
 from ..callers import Caller
@@ -159,7 +159,7 @@ def _contexts(routes: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     older one has flattened it already.
     """
     flatten = getattr(fastapi.routing, "iter_route_contexts", iter)
-    for route in flatten(list(routes)):
+    for route in flatten(routes):
         yield route, getattr(route, "starlette_route", None) or route
 
 
@@ -168,7 +168,9 @@ def _selected(routes: Iterable[Any], scope: dict[str, Any]) -> Dependant | None:
 
     A route that matches but for its method is not run: the router answers 405.
     """
-    for route, running in _contexts(routes):
+    plain = not scope.get("root_path") and "fastapi" not in scope
+    candidates = (route for route in routes if not (plain and _passes_by(route, scope["path"])))
+    for route, running in _contexts(candidates):
         match, child = route.matches(scope)
         if match is Match.FULL:
             dependant = getattr(running, "dependant", None)
@@ -176,6 +178,14 @@ def _selected(routes: Iterable[Any], scope: dict[str, Any]) -> Dependant | None:
                 return typing.cast(Dependant, dependant)
             return _selected(getattr(running, "routes", None) or (), {**scope, **child})
     return None
+
+
+_BY_PATH: Final = frozenset({Route.matches, fastapi.routing.APIRoute.matches})
+
+
+def _passes_by(route: Any, path: str) -> bool:
+    """Whether `route` certainly does not match: its path is the first that these two look at, and most end there."""
+    return type(route).matches in _BY_PATH and route.path_regex.match(path) is None
 
 
 def _dependants(routes: Iterable[Any]) -> Iterator[Dependant]:

@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from ..callbacks import CallbackError
 from ..callers import Agent, Caller, Grant, Person, Session
+from ..compatibility import OlderForm, read_by
 from ..discovery import Discovery
 from ..egress import Egress, Http
 from ..keys import Keys
@@ -65,6 +66,7 @@ class Resource(Declaring):
     - `signature_window`: seconds that a signature may lie off this clock.
     - `additional_signature_components` must be covered by every signature; `content-digest` and `content-type` among
       them wherever there is a body (§11.3.3.1). `require_query=False` lets a query go uncovered.
+    - `older_forms`: what is read of peers that have not caught up, by name (`aauthkit.compatibility`).
     - `is_revoked` is asked with `(iss, jti)` for every token, beside the revocations that arrive here (§11.12).
     - `store`: a path, a URL or an open database for sessions, open questions, held calls and revocations. Without one
       there are only revocations, and they are forgotten when the process ends.
@@ -99,7 +101,7 @@ class Resource(Declaring):
         signature_window: int = SIGNATURE_WINDOW,
         additional_signature_components: Sequence[str] = (),
         require_query: bool = True,
-        accept_base64url: bool = False,
+        older_forms: Iterable[str] = (),
         replay: ReplayCache | None = None,
         is_revoked: Callable[[str, str], bool] = never_revoked,
         store: Store | None = None,
@@ -130,7 +132,7 @@ class Resource(Declaring):
             window=signature_window,
             replay=replay,
             is_revoked=self._is_revoked,
-            accept_base64url=accept_base64url,
+            accept_base64url=OlderForm.BASE64URL_SIGNATURE in read_by(identifier, older_forms),
             clock=clock,
         )
         self._memory = Memory(

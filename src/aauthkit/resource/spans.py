@@ -69,6 +69,9 @@ class Telling:
 def tell(resource: str, request: Request) -> Iterator[Telling]:
     """A span for the verification of `request`, in the trace that is under way here, else in its sender's."""
     parent = telemetry.senders(request.headers)
+    if telemetry.unheard(_tracer()):
+        yield Telling(trace.INVALID_SPAN, parent)
+        return
     attributes = {"aauth.resource": resource, "http.request.method": telemetry.method_of(request.method)}
     with _tracer().start_as_current_span(
         VERIFY, parent, SpanKind.INTERNAL, attributes, record_exception=False, set_status_on_exception=False

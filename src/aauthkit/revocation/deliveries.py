@@ -47,7 +47,7 @@ class Deliveries:
             claimed: list[Delivery] = []
             for row in rows:
                 mine = await tx.fetch_one(
-                    """UPDATE revocation_outbox SET attempts = attempts + 1, due = :until
+                    """UPDATE revocation_outbox SET attempts = attempts + 1, due = :until, reason = ''
                        WHERE server = :server AND recipient = :recipient AND jti = :jti
                              AND state = 'waiting' AND due <= :now RETURNING *""",
                     server=self.server,
@@ -59,6 +59,33 @@ class Deliveries:
                 if mine is not None:
                     claimed.append(_delivery(mine))
         return claimed
+
+    async def claim_one(self, recipient: str, jti: str, now: int, until: int) -> Delivery | None:
+        """This one, though its next try is not due yet; `None` where it is over, or under way elsewhere.
+
+        One that was tried has the reason it failed; one that is under way has none.
+        """
+        row = await self._db.fetch_one(
+            """UPDATE revocation_outbox SET attempts = attempts + 1, due = :until, reason = ''
+               WHERE server = :server AND recipient = :recipient AND jti = :jti AND state = 'waiting'
+                     AND (due <= :now OR reason <> '') RETURNING *""",
+            server=self.server,
+            recipient=recipient,
+            jti=jti,
+            now=now,
+            until=until,
+        )
+        return _delivery(row) if row is not None else None
+
+    async def find(self, recipient: str, jti: str) -> Delivery | None:
+        """One delivery as it stands."""
+        row = await self._db.fetch_one(
+            "SELECT * FROM revocation_outbox WHERE server = :server AND recipient = :recipient AND jti = :jti",
+            server=self.server,
+            recipient=recipient,
+            jti=jti,
+        )
+        return _delivery(row) if row is not None else None
 
     async def postpone(self, delivery: Delivery, now: int, due: int, reason: str) -> None:
         """To be tried again at `due`."""

@@ -9,12 +9,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from ..store import Database, StoreError, Subscription, Transaction
 from .deliveries import Deliveries
-from .outcomes import Outcome
+from .outcomes import Downstream, Outcome
 from .records import MIGRATIONS, Delivery
 from .sending import Revoker
 
@@ -28,6 +28,8 @@ AT_ONCE: Final = 8
 FIRST_PAUSE: Final = 5
 """Seconds before the second try; each further one waits twice as long."""
 LONGEST_PAUSE: Final = 300
+LOOK_IN: Final = 0.2
+"""Seconds between two looks at a delivery that another process has under way."""
 LOOK_AGAIN: Final = 30.0
 """Seconds after which the records are read again without having been woken."""
 PAUSE: Final = 2.0
@@ -152,6 +154,39 @@ class RevocationOutbox:
         while claimed := await self._claim(now, AT_ONCE):
             outcomes += await asyncio.gather(*(self._deliver_one(each) for each in claimed))
         return outcomes
+
+    async def finish(self, names: Collection[tuple[str, str]]) -> list[Downstream]:
+        """Deliver these, by recipient and `jti`, each once more where it did not arrive, and tell how each has ended.
+
+        What another process has under way is waited for. One that fails is tried again later (draft-11 §11.12.3).
+        """
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def one(recipient: str, jti: str) -> Downstream:
+            async with limit:
+                return await self._finish_one(recipient, jti)
+
+        return list(await asyncio.gather(*(one(*name) for name in sorted(names))))
+
+    async def _finish_one(self, recipient: str, jti: str) -> Downstream:
+        while True:
+            now = int(self._clock())
+            mine = await self._deliveries.claim_one(recipient, jti, now, now + LEASE)
+            if mine is not None:
+                return (await self._deliver_one(mine)).entry
+            found = await self._deliveries.find(recipient, jti)
+            if found is None or found.state == "recorded":
+                return Downstream(recipient)
+            if found.state == "revocation_unsupported":
+                return Downstream(recipient, "revocation_unsupported")
+            if await self._under_way(recipient, jti):
+                return Downstream(recipient, "revocation_unavailable")
+
+    async def _under_way(self, recipient: str, jti: str) -> bool:
+        """Wait for whoever delivers this one now; whether that came to nothing."""
+        await asyncio.sleep(LOOK_IN)
+        found = await self._deliveries.find(recipient, jti)
+        return found is not None and found.state == "waiting" and bool(found.reason)
 
     async def _deliver_one(self, delivery: Delivery) -> Outcome:
         assert self._revoker is not None, "an outbox without a revoker delivers nothing"

@@ -1,4 +1,4 @@
-"""Makes the captured requests in `captured/`, each with one thing wrong, by a signer that shares no code with the reader.
+"""Makes the captured requests in `captured/`, each with one thing wrong, by a signer of their own.
 
     python -m tests.unit.explaining.recording        # writes them anew
 
@@ -90,7 +90,7 @@ class Sent:
         return [*found, ("signature-key", self.signature_key)]
 
     def value(self, name: str) -> str:
-        path, mark, query = self.target.partition("?")
+        path, _, query = self.target.partition("?")
         derived = {
             "@method": self.method,
             "@authority": self.authority,
