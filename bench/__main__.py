@@ -1,16 +1,24 @@
-"""`python -m bench [FIGURE …]`: measure, print the table, write bench/results.json."""
+"""`python -m bench [FIGURE …]`: measure, print the table, write bench/results.json. `PEERS=1` puts others beside us."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from . import core, node
 from .agents import client_call_over_httpx, token_requests_for_1000_tasks
 from .measuring import Figure, table, write
 
 FIGURES: dict[str, Callable[[], Awaitable[Figure]]] = {
+    "sign_get_over_sign": core.sign_get_over_sign,
+    "sign_post_over_sign": core.sign_post_over_sign,
+    "verify_cold_over_verify": core.verify_cold_over_verify,
+    "verify_warm_over_verify": core.verify_warm_over_verify,
+    "js_verify_ratio": node.js_verify_ratio,
+    "import_ms": core.import_ms,
     "client_call_over_httpx": client_call_over_httpx,
     "token_requests_for_1000_tasks": token_requests_for_1000_tasks,
 }
@@ -31,8 +39,16 @@ def main() -> int:
         return 2
     figures = asyncio.run(measure(sys.argv[1:]))
     print(table(figures))
+    results = Path(__file__).parent / "results.json"
     if not sys.argv[1:]:
-        write(figures, Path(__file__).parent / "results.json")
+        write(figures, results)
+    if os.environ.get("PEERS", "") not in ("", "0"):
+        from . import peers  # others' packages are imported only where they are asked for
+
+        rows = asyncio.run(peers.measured())
+        print(peers.table(rows))
+        if not sys.argv[1:]:
+            peers.append(rows, results)
     return 0
 
 

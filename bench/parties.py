@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,11 @@ def afresh(request: SignedRequest) -> SignedRequest:
     """The same request of new strings, as off the wire: none of them is hashed yet."""
     headers = tuple((name, value.encode().decode()) for name, value in request.headers)
     return SignedRequest(request.method, request.scheme, request.authority, request.target, headers)
+
+
+def raw_signature(request: SignedRequest) -> bytes:
+    """The 64 bytes of a request's signature."""
+    return b64decode(request.values("signature")[0].partition("=")[2].strip(":"))
 
 
 def verifier(issuers: Sequence[Issuer], now: float | None = None, **more: Any) -> Verifier:

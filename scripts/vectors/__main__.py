@@ -13,13 +13,17 @@ from .making import DIRECTORY, files
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.vectors", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 where a file is not as it would be written")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; 1 where a file is not as it would be written"
+    )
     parser.add_argument("--into", type=Path, default=DIRECTORY, help="the folder to write to")
     options = parser.parse_args()
     made = files()
     if options.check:
         other = [name for name, text in made.items() if _read(options.into / name) != text]
-        print("\n".join(f"{name} is not as it would be written" for name in other) or "the pack is as it would be written")
+        print(
+            "\n".join(f"{name} is not as it would be written" for name in other) or "the pack is as it would be written"
+        )
         return 1 if other else 0
     options.into.mkdir(parents=True, exist_ok=True)
     for name, text in made.items():

@@ -6,32 +6,49 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from . import case_bases, case_fields, case_forms, case_parameters, case_schemes, case_tokens
+from . import (
+    case_answers,
+    case_bases,
+    case_claims,
+    case_coverage,
+    case_discovery,
+    case_edges,
+    case_fields,
+    case_freshness,
+    case_headers,
+    case_identifiers,
+    case_jws,
+    case_keys,
+    case_metadata,
+    case_parameters,
+    case_schemes,
+)
 from .keys import KEYS
 from .world import DOCUMENTS
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "vectors"
 GROUPS = (
     case_fields.fields,
-    case_fields.coverage,
-    case_fields.freshness,
+    case_coverage.coverage,
+    case_freshness.freshness,
     case_schemes.schemes,
-    case_tokens.jws,
-    case_tokens.claims,
-    case_tokens.discovery,
-    case_tokens.access,
+    case_edges.edges,
+    case_jws.jws,
+    case_claims.claims,
+    case_discovery.discovery,
+    case_discovery.access,
     case_parameters.parameters,
     case_parameters.minting,
     case_bases.bases,
-    case_bases.digests,
-    case_bases.keys,
-    case_forms.identifiers,
-    case_forms.metadata,
-    case_forms.signature_keys,
-    case_forms.fields,
-    case_forms.responses,
-    case_forms.errors,
-    case_forms.bodies,
+    case_keys.digests,
+    case_keys.keys,
+    case_identifiers.identifiers,
+    case_metadata.metadata,
+    case_headers.signature_keys,
+    case_headers.fields,
+    case_answers.responses,
+    case_answers.errors,
+    case_answers.bodies,
 )
 ABOUT_KEYS = "Key pairs of these vectors, for whoever wants to sign cases of their own. Use them for nothing else."
 

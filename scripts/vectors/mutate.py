@@ -61,7 +61,9 @@ def _raises(body: Sequence[ast.stmt]) -> bool:
 def _refuses(body: Sequence[ast.stmt]) -> bool:
     """Whether a block ends by raising, or by answering `False` or `None`."""
     last = body[-1] if body else None
-    negative = isinstance(last, ast.Return) and isinstance(last.value, ast.Constant) and last.value.value in (False, None)
+    negative = (
+        isinstance(last, ast.Return) and isinstance(last.value, ast.Constant) and last.value.value in (False, None)
+    )
     return _raises(body) or negative
 
 

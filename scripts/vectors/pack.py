@@ -13,6 +13,7 @@ from .messages import BASE, NOW, Message, Signing
 from .world import AP, API, PS, Spec, documents, presents
 
 ALL_TYPES = ["aa-agent+jwt", "aa-auth+jwt", "aa-person+jwt"]
+GET = Message()
 Change = tuple[str, ...]
 """After signing: `("set", name, value)`, `("add", name, value)`, `("drop", name)`, `("method", m)`, `("target", t)`."""
 
@@ -157,7 +158,7 @@ class Requests:
         by: Spec | str,
         scheme: str = "jwt",
         key: str = "agent-1",
-        message: Message = Message(),
+        message: Message = GET,
         covered: Sequence[str] = BASE,
         params: Sequence[tuple[str, Any]] = (("created", NOW),),
         label: str = "sig",

@@ -1,8 +1,8 @@
 """Older forms of the wire, each by its name: none is read or written unless somebody says so, and the log says it then.
 
 A server reads them (`Resource(older_forms=...)`, `PersonServer(older_forms=...)`), whatever peer sends them; a party
-writes them to the hosts that are listed for it (`Egress(older_forms=...)`, or `older_forms` in the egress file). Both are
-for as long as a peer has not caught up: what is admitted here is refused by every other implementation of the draft.
+writes them to the hosts that are listed for it (`Egress(older_forms=...)`, or `older_forms` in the egress file). Both
+are for as long as a peer has not caught up.
 """
 
 from __future__ import annotations

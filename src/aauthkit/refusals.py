@@ -1,8 +1,8 @@
 """What a server notes of a refused signature: why, under an id that the caller gets with the answer.
 
-The reason is worked out after the verdict, and never changes it. It costs the more the further a request came, so it is
-bounded: a search for the cause a few times a second, an explanation without one a few dozen times, and from there on the
-refusal alone. An unsigned request is no refused signature and is not noted: it is how a caller asks what is wanted here.
+The reason is worked out after the verdict, and never changes it. It costs the more the further a request came, so it
+is bounded: a search for the cause a few times a second, an explanation without one a few dozen times, and from there
+on the refusal alone. An unsigned request is no refused signature and is not noted: so a caller asks what is wanted.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Allowance:
 
 
 class Refusals:
-    """Notes refused signatures in the log `aauthkit.refusals`: a line as a warning, the whole explanation for debugging.
+    """Notes refused signatures in the log `aauthkit.refusals`: one line as a warning, the whole text for debugging.
 
     `searches` and `explanations` a second at most, counted on `clock`, in seconds.
     """

@@ -20,6 +20,7 @@ from .protocol.identifiers import authority_of, scheme_of
 from .protocol.jose import JoseError, parse_json
 from .protocol.messages import Answer, HeaderList, Refusal, SignedRequest, header_values
 from .protocol.problems import Problem, SignatureFailure, WireError
+from .refusals import REFUSALS
 from .store import StoreBusy, StoreUnavailable
 
 log = logging.getLogger("aauthkit.serving")
@@ -270,14 +271,17 @@ class Routes:
         except Refusal as refusal:
             if isinstance(refusal, WireError):
                 told.refused(refusal.code)
+            REFUSALS.note(refusal)
             return refusal.answer()
         except (StoreBusy, StoreUnavailable) as error:
             log.error("records out of reach while answering %s %s: %s", request.method, _loggable(request.path), error)
             return Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
         except Exception:
             # Never the error's text: it may hold what a caller must not see (draft-11 §11.9.2).
-            log.exception("fault while answering %s %s", request.method, _loggable(request.path))
-            return Problem("server_error").answer()
+            fault = Problem("server_error")
+            correlation = REFUSALS.fault(fault)
+            log.exception("fault while answering %s %s: %s", request.method, _loggable(request.path), correlation)
+            return fault.answer()
 
 
 def _requirement_of(answer: Answer) -> str | None:

@@ -173,7 +173,9 @@ class Verifier:
                 try:
                     fetched[need.name] = await self.discovery.key(*need.name, failed=need.failed)
                 except DiscoveryFailed as error:
-                    raise _discovery_failure(error) from error
+                    failure = _discovery_failure(error)
+                    failure.evidence = self._evidence(request, accepts, self.clock())
+                    raise failure from error
 
     def verify_now(self, request: SignedRequest, accepts: Accepts, fetched: Fetched = _NOTHING) -> Verified:
         """The walk of draft-11 §11.3.4. Raises `SignatureFailure`, or `KeyNeeded` where it would have to wait."""
@@ -188,9 +190,7 @@ class Verifier:
             failure.evidence = failure.evidence or self._evidence(request, accepts, now)
             raise
 
-    def _evidence(
-        self, request: SignedRequest, accepts: Accepts, now: float, key: PublicKey | None = None
-    ) -> Evidence:
+    def _evidence(self, request: SignedRequest, accepts: Accepts, now: float, key: PublicKey | None = None) -> Evidence:
         """What was in hand when a request was refused, for whoever explains it; `key` did not verify the signature."""
         return Evidence(
             request,

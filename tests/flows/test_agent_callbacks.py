@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from aauthkit.agent import Abandoned, Callback, Denied, Errand, Expired, InteractionFailed, RequestRefused
+from aauthkit.agent import Abandoned, Callback, Denied, Errand, Expired, InteractionFailed, Pending, RequestRefused
 from aauthkit.protocol.headers import interaction_required
 from tests.plugins.simulators import OpenClient, Parties, deferred
 from tests.plugins.tls import Received, Reply
@@ -33,12 +33,18 @@ class Held:
         self.polls = 0
         self.gate = asyncio.Event()
         numbers = iter(range(pages))
-        parties.ps.replies["/person_token_endpoint"] = lambda _: self._opens(next(numbers))
+        parties.ps.script["/person_token_endpoint"] = [lambda _: self._opens(next(numbers))] * pages
 
     def _opens(self, number: int) -> Reply:
-        self.parties.ps.replies[f"/pending/{number}"] = self._held
+        self.parties.ps.script[f"/pending/{number}"] = [self._held] * 20
         page = interaction_required("https://person.example/i/1", f"A1B2-C3D{number}")
         return deferred(f"/pending/{number}", page)
+
+    async def by_all(self, calls: list[asyncio.Task[Any]]) -> None:
+        """Until each of the calls is held."""
+        while self.polls < len(calls):
+            await asyncio.sleep(0.01)
+            assert not any(call.done() for call in calls), calls
 
     def _held(self, _request: Received) -> Reply:
         self.polls += 1
@@ -109,13 +115,11 @@ async def test_each_page_may_have_a_callback_of_its_own(parties: Parties) -> Non
     """So that the browser itself says which of several calls it comes back from; on loopback the path is free."""
     held, numbers, shown = Held(parties, 2), count(), []
     channel = Callback(shown.append, callback=lambda: f"http://127.0.0.1:7000/back/{next(numbers)}")
-    agent = parties.agent(person=channel)
     other = await parties.another_resource("other.example")
+    agent = parties.agent(person=channel)
     async with agent.client() as http:
         calls = [asyncio.create_task(http.get(url)) for url in (PERSON_URL, f"{other.iss}/person")]
-        other.needs["/person"] = parties.resource.needs["/person"]
-        while len(shown) < 2 or held.polls < 2:
-            await asyncio.sleep(0.01)
+        await held.by_all(calls)
         second = parse_qs(urlsplit(shown[1].url_with_code).query)["callback"][0]
         assert channel.returned(f"{second}?error=access_denied")
         done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
@@ -130,12 +134,11 @@ async def test_of_several_pages_with_one_callback_the_application_says_which(par
     """Nobody's call ends because of another's page."""
     held, shown = Held(parties, 2), []
     channel = Callback(shown.append, callback=BACK)
-    agent = parties.agent(person=channel)
     other = await parties.another_resource("other.example")
+    agent = parties.agent(person=channel)
     async with agent.client() as http:
         calls = [asyncio.create_task(http.get(url)) for url in (PERSON_URL, f"{other.iss}/person")]
-        while len(shown) < 2 or held.polls < 2:
-            await asyncio.sleep(0.01)
+        await held.by_all(calls)
         with pytest.raises(LookupError, match="one of 2 pages"):
             channel.returned(f"{BACK}&error=access_denied")
         with pytest.raises(LookupError, match="one of 0 pages"):
@@ -153,12 +156,13 @@ async def test_a_call_that_joins_later_ends_with_the_same_error(parties: Parties
     parties.ps.waits, parties.ps.requirement = 99, PAGE
     shown: list[Errand] = []
     channel = Callback(shown.append, callback=BACK)
-    http = open_client(parties.agent(person=channel), wait=0)
-    with pytest.raises(Exception, match="has not answered yet"):
-        await http.get(PERSON_URL)
+    agent = parties.agent(person=channel)
+    with pytest.raises(Pending):
+        await open_client(agent, wait=0).get(PERSON_URL)
     assert channel.returned(f"{BACK}&error=server_error")
     with pytest.raises(InteractionFailed):
-        await http.get(PERSON_URL)
+        await open_client(agent).get(PERSON_URL)
+    assert agent.pending() == []
 
 
 async def test_a_resources_own_page_can_fail_too(parties: Parties, open_client: OpenClient) -> None:

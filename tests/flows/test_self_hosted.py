@@ -122,7 +122,7 @@ async def test_a_self_hosted_agent_calls_a_resource_with_tokens_of_its_own(
     assert (first.iss, first.ps) == (ME, PS)
     assert first.exp - NOW == LIFETIME == 3600
     assert first.jti != second.jti, "minted anew when it was over"
-    assert first.key.same_key(second.key)
+    assert not first.key.same_key(second.key), "nothing was bound to the first key any more"
     assert first.key.thumbprint != KeyFile(record.keys).current.kid
 
 

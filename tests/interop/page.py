@@ -67,8 +67,11 @@ def _counts(rows: list[Row], peer: str) -> str:
 
 
 def _table(rows: list[Row], peer: str) -> str:
+    """The rows of one peer, direction by direction as they first came up."""
+    mine = [row for row in rows if row.peer == peer]
+    directions = dict.fromkeys(row.direction for row in mine)
     head = "| direction | operation | outcome | remark | test |\n|---|---|---|---|---|\n"
-    return head + "".join(f"{row.line()}\n" for row in rows if row.peer == peer)
+    return head + "".join(f"{row.line()}\n" for way in directions for row in mine if row.direction == way)
 
 
 def main() -> int:

@@ -186,7 +186,7 @@ async def test_its_requests_with_a_body_are_served(place: Place, rows: Rows) -> 
     bare = await place.peer.fetch("POST", f"{API}/orders", **options, contentDigest="omit")
     assert (bare["status"], bare["headers"]["signature-error"].partition(",")[0]) == (401, "error=invalid_input")
     rows.add(HTTPSIG, IT_SIGNS, "POST with a body, an auth token", WORKS)
-    rows.add(HTTPSIG, IT_SIGNS, "POST whose digest is left out", WORKS, "refused with `invalid_input`, §11.3.4 step 2")
+    rows.add(HTTPSIG, IT_SIGNS, "POST whose digest is left out", REFUSED, "`invalid_input`, §11.3.4 step 2")
 
 
 @pytest.mark.parametrize("alg", ["Ed25519", "ES256"])
@@ -220,7 +220,11 @@ async def test_the_query_it_covers_is_refused_with_the_cause(place: Place, rows:
     assert (covered["status"], covered["headers"]["signature-error"]) == (401, "error=invalid_signature")
     assert "without its leading question mark" in json.loads(covered["body"])["detail"]
     rows.add(
-        HTTPSIG, IT_SIGNS, "a query that is not covered", WORKS, "asked for: `invalid_input` with `@query`, §11.3.4"
+        HTTPSIG,
+        IT_SIGNS,
+        "a query that is not covered",
+        REFUSED,
+        "`invalid_input` with `@query` in `required_input`, §11.3.4",
     )
     rows.add(HTTPSIG, IT_SIGNS, "a query that is covered", BREAKS, "signs `@query` without its `?`: RFC 9421 §2.2.7")
 

@@ -337,9 +337,15 @@ class World:
         """A new agent with a client (`settings` as of `Agent.client`)."""
         return self.travels(await self.admit(name), sync=sync, **settings)
 
-    def restarted(self, name: str, *, key: SigningKey | None = None, sync: bool = False, **settings: Any) -> Traveller:
-        """The agent as a new process finds it: nothing remembered but what is on disk; a fresh key, or `key`."""
-        agent = Agent.load(name, home=self.home, egress=self.egress, key=key, clock=self.clock, sleep=self.pause)
+    def restarted(
+        self, name: str, *, key: SigningKey | None = None, sync: bool = False, elsewhere: bool = False, **settings: Any
+    ) -> Traveller:
+        """The agent as a new process finds it: with what is on disk, or with nothing but `key`.
+
+        `elsewhere`: on another machine, where it has nothing but its record, and makes a fresh key.
+        """
+        own: dict[str, Any] = {"shared_folder": None} if elsewhere else {}
+        agent = Agent.load(name, home=self.home, egress=self.egress, key=key, clock=self.clock, sleep=self.pause, **own)
         return self.travels(agent, sync=sync, **settings)
 
     def travels(self, agent: Agent, *, sync: bool = False, **settings: Any) -> Traveller:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from typing import Final
 
 from ..discovery import Discovery, DiscoveryFailed
-from ..egress import EgressError
+from ..egress import Egress, EgressError, Http
 from ..protocol.headers import parse_resource_links
 from ..protocol.identifiers import LoopbackProfile
 from ..protocol.metadata import Metadata
@@ -21,6 +23,14 @@ from .standing import Standing
 MODES = ("agent-token", "person-token", "session-token", "auth-token")
 """The access modes there are (draft-11 §11.2.4)."""
 LONGEST_PAGE = 256 * 1024
+LACKED_BY_NOBODY: Final[Mapping[str | None, tuple[str, ...]]] = {
+    None: ("agent token",),
+    "agent-token": ("agent token",),
+    "person-token": ("agent token", "person server", "person token"),
+    "session-token": ("agent token", "session token"),
+    "auth-token": ("agent token", "person server", "person token", "auth token"),
+}
+"""What a caller without any token lacks in each access mode, in the order in which it is had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +65,38 @@ async def describe(url: str, standing: Standing, connections: Connections) -> De
 
     Raises `NoResourceIdentifier`, and `Unreachable` where there is no description.
     """
-    resource = resource_of(url, standing.loopback)
+    found, found_at = await _find(url, connections.http, connections.discovery, standing.loopback)
+    place, now = standing.place(standing.identity, found.issuer), standing.clock()
+    standing.recall(standing.identity, place)
+    grant = standing.wallet.grant(place, now)
+    lacks = _lacks(_mode(found), place, standing, now)
+    return _of(found, found_at, grant.granted if grant is not None else frozenset(), lacks)
+
+
+async def describe_for_nobody(url: str, egress: Egress) -> Description:
+    """The same for whoever signs with a bare key, or as a server: what they lack is all that an agent has.
+
+    Raises as `describe`.
+    """
+    async with Http(egress) as http:
+        discovery = Discovery(http)
+        try:
+            found, found_at = await _find(url, http, discovery, egress.loopback)
+        finally:
+            await discovery.aclose()
+    return _of(found, found_at, frozenset(), LACKED_BY_NOBODY[_mode(found)])
+
+
+async def _find(url: str, http: Http, discovery: Discovery, loopback: LoopbackProfile) -> tuple[Metadata, str]:
+    """The metadata of the resource at `url`, or of the one that `url` links to, and where it was found."""
+    resource = resource_of(url, loopback)
     try:
-        return _of(await connections.discovery.metadata(resource, RESOURCE_DWK), _own(resource), standing)
+        return await discovery.metadata(resource, RESOURCE_DWK), _own(resource)
     except DiscoveryFailed as error:
-        found = await _linked(url, connections, standing.loopback)
+        found = await _linked(url, http, loopback)
         if found is None:
             raise Unreachable(f"{resource} describes no resource ({error.reason}), and {url} links to none") from error
-    return _of(await _metadata(found, connections.discovery), url, standing)
+    return await _metadata(found, discovery), url
 
 
 def _own(resource: str) -> str:
@@ -76,10 +110,10 @@ async def _metadata(resource: str, discovery: Discovery) -> Metadata:
         raise Unreachable(f"the metadata of {resource} cannot be used: {error.reason}") from error
 
 
-async def _linked(url: str, connections: Connections, loopback: LoopbackProfile) -> str | None:
+async def _linked(url: str, http: Http, loopback: LoopbackProfile) -> str | None:
     """The resource that a page names in its `Link` field, or in an HTML `link` (draft-11 §11.2.5)."""
     try:
-        answer = await connections.http.send("GET", url, timeout=10.0, limit=LONGEST_PAGE)
+        answer = await http.send("GET", url, timeout=10.0, limit=LONGEST_PAGE)
     except EgressError as error:
         raise Unreachable(f"{url} could not be read: {error.reason}") from error
     named = list(parse_resource_links(answer.values("link"), loopback))
@@ -104,13 +138,12 @@ class _Links(HTMLParser):
             self.fields.append(f'<{href}>; rel="{rel}"')
 
 
-def _of(metadata: Metadata, found_at: str, standing: Standing) -> Description:
-    place, now = standing.place(standing.identity, metadata.issuer), standing.clock()
-    standing.recall(standing.identity, place)
-    grant = standing.wallet.grant(place, now)
-    held = grant.granted if grant is not None else frozenset()
+def _mode(metadata: Metadata) -> str | None:
     declared = metadata.text("access_mode")
-    mode = declared if declared in MODES else None
+    return declared if declared in MODES else None
+
+
+def _of(metadata: Metadata, found_at: str, held: frozenset[str], lacks: Sequence[str]) -> Description:
     named = {**dict.fromkeys(metadata.strings("scopes_supported"), ""), **metadata.scope_descriptions}
     scopes = tuple(Offered(scope, words, scope in held) for scope, words in named.items())
     return Description(
@@ -118,9 +151,9 @@ def _of(metadata: Metadata, found_at: str, standing: Standing) -> Description:
         found_at,
         metadata.text("name"),
         metadata.text("description"),
-        mode,
+        _mode(metadata),
         scopes,
-        tuple(_lacks(mode, place, standing, now)),
+        tuple(lacks),
         metadata.endpoint("authorization_endpoint"),
     )
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from ..protocol.jose import JoseError, parse_json
 from ..protocol.messages import Answer
+from .besides import beside
 
 _CODE = re.compile(r"[a-z0-9_-]{1,64}\Z")
 _TOKENLIKE = re.compile(r"[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]+){1,2}")
@@ -133,17 +134,21 @@ class ClockSkew(SignatureRefused):
     """This machine's clock, or that of whoever issued the token, is ahead of the server's."""
 
 
-def signature_refusal(code: str, by: str, window: int) -> SignatureRefused:
-    """The error for a Signature-Error that nothing could be done about; `window` as the resource declares it."""
+def signature_refusal(code: str, by: str, window: int, answer: Answer | None = None) -> SignatureRefused:
+    """The error for a Signature-Error that nothing could be done about; `window` as the resource declares it.
+
+    `answer` may tell more: that its sender speaks an older draft, or where it is in their log.
+    """
+    more = beside(answer) if answer is not None else ""
     if code == "clock_skew":
-        return ClockSkew(code, by, "this machine's clock, or the issuer's, is ahead; set it")
+        return ClockSkew(code, by, f"this machine's clock, or the issuer's, is ahead; set it{more}")
     hints = {
         "invalid_signature": f"is this machine's clock within {window} s of the server's? Check it and call again",
         "unknown_key": "the resource could not get the issuer's keys; try again later",
         "invalid_key": "the resource does not trust this agent's provider or person server",
         "invalid_input": "the resource wants something covered that this request does not have",
     }
-    return SignatureRefused(code, by, hints.get(code, ""))
+    return SignatureRefused(code, by, f"{hints.get(code, '')}{more}".strip())
 
 
 class RequestRefused(AAuthError):
@@ -242,7 +247,7 @@ def refusal(by: str, answer: Answer) -> RequestRefused:
     if not code:
         code = {408: "expired", 410: "gone"}.get(answer.status, "")
     kind, meaning = _REFUSALS.get(code, (RequestRefused, ""))
-    return kind(by, answer.status, code, detail_of(body.get("detail")), meaning)
+    return kind(by, answer.status, code, detail_of(body.get("detail")), f"{meaning}{beside(answer)}".strip())
 
 
 def detail_of(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 from urllib.parse import quote
@@ -82,14 +82,21 @@ class Escort:
             return await following
         task = asyncio.ensure_future(following)
         failed = asyncio.wrap_future(self._failed)
+        either: set[asyncio.Future[Any]] = {task, failed}
         try:
-            await asyncio.wait({task, failed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
                 raise callback_error(self._by, failed.result())
             return task.result()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    def rejoin(self, shown: Iterable[tuple[str, str]]) -> None:
+        """A pending request is gone on with that showed these pages and codes. Raises `RequestRefused` as `attend`."""
+        for url, code in shown:
+            if self._trips is not None:
+                self._began(self._trips.to(url, code))
 
     def _began(self, trip: Trip) -> None:
         """A page is open. Raises `RequestRefused` where the browser came back from it with an error."""

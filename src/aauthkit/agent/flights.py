@@ -36,6 +36,10 @@ class Flights:
         self._lock = threading.Lock()
         self._open: dict[Hashable, _Flight[Any]] = {}
 
+    def __contains__(self, name: Hashable) -> bool:
+        """Whether a run of that name is under way for somebody."""
+        return name in self._open
+
     async def share(self, name: Hashable, run: Callable[[], Awaitable[T]]) -> T:
         """The outcome of `run`, or of the run of the same name that is under way already."""
         while True:

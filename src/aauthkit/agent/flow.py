@@ -24,6 +24,7 @@ from ..protocol.httpsig import BASE_COMPONENTS
 from ..protocol.identifiers import host_of
 from ..protocol.messages import Answer, HeaderList, SignedRequest, header_values
 from ..protocol.tokens import RESOURCE_TYP, ResourceToken, TokenRejected, read_token
+from .besides import asks_in_an_older_form, beside
 from .caches import Held, Place, Session, covers
 from .connections import Connections
 from .deferral import in_whole_form, is_notice, pending_at, status_of
@@ -162,7 +163,8 @@ class Call:
         polling = self._location is not None
         asks = bool(header_values(headers, "aauth-requirement"))
         if status == 401:
-            return asks or bool(header_values(headers, "signature-error")) or self._session is not None
+            refused = bool(header_values(headers, "signature-error")) or asks_in_an_older_form(headers)
+            return asks or refused or self._session is not None
         if status == 402:
             return asks or polling
         if status == 202:
@@ -194,6 +196,8 @@ class Call:
             self._held_off(answer)
         elif not self._without_session(requirement, error):
             if requirement is None and error is None:
+                if asks_in_an_older_form(answer.headers):
+                    raise ChallengeRefused(f"{self.resource} asks in a way that is not answered{beside(answer)}")
                 return True
             self._challenged(requirement, error, answer)
         return False
@@ -268,7 +272,7 @@ class Call:
             if self._repaired(error, answer):
                 return
             if requirement is None or not self._says_what_to_present(requirement, error):
-                raise self._signature_refused(error)
+                raise self._signature_refused(error, answer)
         assert requirement is not None, "concerns() let it through"
         self._required(requirement, 401)
 
@@ -318,10 +322,11 @@ class Call:
         self._done.add(name)
         return True
 
-    def _signature_refused(self, error: SignatureErrorField) -> SignatureRefused:
+    def _signature_refused(self, error: SignatureErrorField, answer: Answer) -> SignatureRefused:
         if self._presenting is not None and error.error not in _BAD_SIGNATURE:
             self._standing.wallet.drop(self._place, self._presenting)  # the next call begins anew
-        return signature_refusal(error.error, self.resource, self._standing.profiles.window(self.resource))
+        window = self._standing.profiles.window(self.resource)
+        return signature_refusal(error.error, self.resource, window, answer)
 
     def _required(self, requirement: Requirement, status: int) -> None:
         """Plan how a requirement is met, by its value (draft-11 §6, Table 2)."""

@@ -28,6 +28,7 @@ from ..protocol.tokens import (
     TokenRejected,
     read_token,
 )
+from .besides import beside
 from .caches import Held
 from .checks import read_auth_token, read_person_token, verify_issued
 from .connections import Connections
@@ -51,6 +52,9 @@ from .watching import Answered, Carried, Obtained, Sent, Watch
 
 MAX_PAUSE: Final = 60
 """Longest wait, in seconds, before a request that met 429 or 503 is made again."""
+FIRST_WAIT: Final = 5
+"""Seconds that the first answer may take: an answer that a page in front of a person gives, and no more, since what has
+no pending URL yet is lost with its connection, and a server that holds back where to go holds the person back."""
 TRIES: Final = 3
 """How often a request is made that meets 429 or 503."""
 
@@ -170,7 +174,8 @@ class PersonServer:
         try:
             metadata = await self.connections.discovery.metadata(self.identifier, PERSON_DWK)
         except DiscoveryFailed as error:
-            raise Unreachable(f"the metadata of {self.identifier} cannot be used: {error.reason}") from error
+            reason = f"{error.reason}{error.older}"
+            raise Unreachable(f"the metadata of {self.identifier} cannot be used: {reason}") from error
         url = metadata.endpoint(name)
         if url is None:
             raise Unreachable(f"the metadata of {self.identifier} names no {name}")
@@ -179,7 +184,7 @@ class PersonServer:
     async def _exchange(self, url: str, agent: Held, body: Mapping[str, Any], polls: _Polls) -> Answer:
         """The answer to one request, followed to its end, if it is a 200."""
         try:
-            answer = polls.joined() or await self._post(url, agent, body)
+            answer = polls.joined() or await self._post(url, agent, body, polls.first)
             answer = await self.escort.attend(
                 self.connections.outbound.follow(
                     answer, url, polls.credential, on_pending=polls.meet, wait=polls.prefer
@@ -199,12 +204,12 @@ class PersonServer:
             raise self._refused(answer)
         return answer
 
-    async def _post(self, url: str, agent: Held, body: Mapping[str, Any]) -> Answer:
+    async def _post(self, url: str, agent: Held, body: Mapping[str, Any], wait: int) -> Answer:
         """The first answer; an agent token that has lapsed in between is renewed once, and a pause kept (§11.8.4)."""
         renewed = False
         for attempt in range(1, TRIES + 1):
             self.watch(Sent("POST", url, "agent", self.identifier))
-            answer = await self.connections.outbound.call("POST", url, agent.credential, json_body=body)
+            answer = await self.connections.outbound.call("POST", url, agent.credential, json_body=body, wait=wait)
             if answer.status == 202:
                 self._answered(answer)
             if answer.status == 401 and not renewed and _signature_error(answer) in ("expired_jwt", "revoked_jwt"):
@@ -225,9 +230,11 @@ class PersonServer:
     def _refused(self, answer: Answer) -> RequestRefused | SignatureRefused:
         code = _signature_error(answer) if answer.status == 401 else None
         if code == "clock_skew":
-            return ClockSkew(code, self.identifier, "this machine's clock is ahead; set it and try again")
+            hint = "this machine's clock is ahead; set it and try again"
+            return ClockSkew(code, self.identifier, f"{hint}{beside(answer)}")
         if code is not None:
-            return SignatureRefused(code, self.identifier, "check this machine's clock, and that the agent is enrolled")
+            hint = "check this machine's clock, and that the agent is enrolled"
+            return SignatureRefused(code, self.identifier, f"{hint}{beside(answer)}")
         return refusal(self.identifier, answer)
 
 
@@ -277,6 +284,12 @@ class _Polls:
         limit = self._server.patience
         return DEFAULT_WAIT if limit is None else min(DEFAULT_WAIT, max(int(limit), 1))
 
+    @property
+    def first(self) -> int:
+        """For how many seconds the server may look for an answer before there is a pending URL (draft-11 §11.8.1)."""
+        limit = self._server.patience
+        return FIRST_WAIT if limit is None else min(FIRST_WAIT, int(limit / 2))
+
     def joined(self) -> Answer | None:
         """What an equal request was answered that is pending since; `None` where there was none."""
         if self.resumed is None:
@@ -298,6 +311,7 @@ class _Polls:
         self._under_way = False
         if self._joining:
             self._joining = False
+            self._server.escort.rejoin(self.resumed.shown if self.resumed is not None else ())
             return
         await self._server.escort.meet(pending, self._reply)
         self._keep(pending)

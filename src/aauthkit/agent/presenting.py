@@ -104,7 +104,7 @@ class Presenter:
     async def first(self, connections: Connections) -> Held:
         """The resource's metadata, then the token that its mode wants first (draft-11 §11.2.4, §12.1.1)."""
         profile = await self.profile(connections)
-        self._standing.recall(self.identity, self.place)
+        self._standing.recall(self.identity, self.place, self._options)
         held = self.at_hand()
         if held is not None:
             return held

@@ -6,7 +6,7 @@ Imported with the transports, since it is of httpx2.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import Final
 
 import httpx2
@@ -156,11 +156,10 @@ def read_sync(response: httpx2.Response, headers: HeaderList) -> Reading:
     twice = response.stream = _SyncTwice(response.stream)
     gathered, whole = Bounded(MAX_CHALLENGE), True
     try:
-        with closing(response.iter_bytes()) as pieces:
-            for piece in pieces:
-                whole = gathered.add(piece)
-                if not whole:
-                    break
+        for piece in response.iter_bytes():
+            whole = gathered.add(piece)
+            if not whole:
+                break
     except _Full:
         whole = False
     except BaseException:

@@ -27,6 +27,7 @@ from .spans import token_request
 from .waiting import Pending, Resumes
 from .waits import Wait, Waits, name_of
 from .watching import Watch, unwatched
+from .withdrawing import withdrawn
 
 SPOOL: Final = 1024 * 1024
 """Bytes kept of a body that can be read only once."""
@@ -58,6 +59,11 @@ class Options:
         if justification is None:
             return self
         return replace(self, statement=replace(self.statement, justification=justification))
+
+    @property
+    def asks_anew(self) -> bool:
+        """Whether the person is asked even where they agreed before (draft-11 §7.2.1)."""
+        return self.statement.prompt is not None
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -98,9 +104,9 @@ class Standing:
         """Where this agent's tokens for `resource` are under one key, or for one account there."""
         return Place(identity.key.kid, self.person_server or "", None, resource, account)
 
-    def recall(self, identity: Identity, place: Place) -> None:
-        """Take up the tokens of `place` that other processes, or an earlier one, had."""
-        if self.shared is None:
+    def recall(self, identity: Identity, place: Place, options: Options | None = None) -> None:
+        """Take up the tokens of `place` that other processes, or an earlier one, had; none where all is asked anew."""
+        if self.shared is None or (options is not None and options.asks_anew):
             return
         if self.wallet.person(place, self.clock()) is None:
             person = self.shared.find("person", place, identity.key)
@@ -156,7 +162,7 @@ class Standing:
 
         async def run() -> Held:
             async with self._alone("person", place.key, name):
-                self.recall(identity, place)
+                self.recall(identity, place, options)
                 known = self.wallet.person(place, self.clock())
                 return known or self._keep(place, await server.person_token(place.resource))
 
@@ -182,7 +188,7 @@ class Standing:
 
         async def run() -> Held:
             async with self._alone("grant", place.key, auth_name(token)):
-                if self.shared is not None:
+                if self.shared is not None and not options.asks_anew:
                     found = self.shared.find("grant", place, identity.key)
                     known = {one.token.raw for one in (before, presented) if one is not None}
                     if found is not None and found.token.raw not in known and covers(found, token.scope, token.account):
@@ -202,6 +208,15 @@ class Standing:
         place = self.place(identity, wait.resource, token.account)
         return await self.auth_token(identity, place, token, presented, connections, options)
 
+    async def given_up(self, name: Hashable, waiting: str, key: str) -> None:
+        """A call was cancelled. What nobody here waits for and no file keeps is withdrawn (draft-11 §7.5.2.3).
+
+        Else a person would go on deciding for nobody: a later process of this agent could not even ask for the answer.
+        """
+        wait = self.waits.find(waiting, key) if not self.waits.are_kept and name not in self.flights else None
+        if wait is not None:
+            await withdrawn(self.resumer, wait)
+
     async def _patiently(
         self, name: Hashable, waiting: str, key: str, run: Callable[[], Awaitable[Held]], options: Options
     ) -> Held:
@@ -211,6 +226,9 @@ class Standing:
             try:
                 async with asyncio.timeout(limit):
                     return await self.flights.share(name, run)
+            except asyncio.CancelledError:
+                await self.given_up(name, waiting, key)
+                raise
             except TimeoutError:
                 known = self.waits.find(waiting, key)
                 if known is not None:

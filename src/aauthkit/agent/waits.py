@@ -113,6 +113,11 @@ class Waits:
             self._keys |= {wait.jkt: key for wait, key in mine}
             self._known = {(wait.name, wait.jkt): wait for wait, _ in mine}
 
+    @property
+    def are_kept(self) -> bool:
+        """Whether another process of this agent, or a restarted one, finds them."""
+        return self._folder is not None
+
     def all(self) -> list[Wait]:
         """Every pending request, the oldest first."""
         self._follow()

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "keys": ("keys", "the key file of a server: make, show, rotate or protect it"),
     "fetch": ("fetching", "curl for AAuth: one signed request, consent included"),
     "inspect": ("inspecting", "what a token, a header or a metadata document is, and whether it verifies"),
+    "vectors": ("vectors", "measure this package, another implementation, or a running server by test vectors"),
     "explain": ("explaining", "why a signed request was refused, from what was captured of it"),
 }
 WIDEST: Final = 100

@@ -1,4 +1,4 @@
-"""`aauthkit fetch --describe URL`: what a resource offers, and what this agent lacks for it."""
+"""`aauthkit fetch --describe URL`: what a resource offers, and what this agent, or another caller, lacks for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import asdict
 from typing import Final
 
 from ..agent import Agent, Description
+from ..agent.describing import describe_for_nobody
+from ..egress import Egress
 from ..inspection import plain
 
 MODES: Final = {
@@ -21,7 +23,15 @@ MODES: Final = {
 
 async def describe(agent: Agent, url: str, *, as_json: bool) -> int:
     """Print the description of the resource at `url`."""
-    description = await agent.describe(url)
+    return _print(await agent.describe(url), as_json=as_json)
+
+
+async def describe_by_hand(url: str, egress: Egress, *, as_json: bool) -> int:
+    """The same for one who signs with a bare key or as a server (`--as key`, `--as server`): no agent is needed."""
+    return _print(await describe_for_nobody(url, egress), as_json=as_json)
+
+
+def _print(description: Description, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(asdict(description), indent=2, ensure_ascii=False))
     else:

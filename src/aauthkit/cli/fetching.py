@@ -56,7 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"with --as server: the document its keys are published by (default: {ROLES[0]})",
     )
     parser.add_argument(
-        "--describe", action="store_true", help="call nothing; say what the resource offers and what the agent lacks"
+        "--describe",
+        action="store_true",
+        help="call nothing; say what the resource offers and what the agent, or whoever --as names, lacks",
     )
     parser.add_argument("--why", metavar="TEXT", help="shown to the person as the agent's own words")
     parser.add_argument("--ask", action="store_true", help="have the person asked even where they agreed before")
@@ -93,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
     if narrator is not None and egress_for(found).loopback.origins:
         narrator.aside("loopback profile: http is accepted for what is listed on this machine")
     try:
+        if options.describe:
+            return asyncio.run(_describe(options, found))
         if options.level is not None:
             return asyncio.run(_by_hand(options, request, found, narrator))
         return asyncio.run(_call(options, request, found, narrator))
@@ -116,7 +120,7 @@ def _request(options: argparse.Namespace) -> _Request:
         raise CalledWrongly(
             "--as key signs with a fresh key and not as an agent", "leave --agent out, or use --as agent"
         )
-    if (options.level == "server") != bool(options.issuer and options.keys):
+    if (options.level == "server") != bool(options.issuer and options.keys) and not options.describe:
         raise CalledWrongly("a server signs in its own name", "use --as server with both --issuer URL and --keys FILE")
     headers = [_header(line) for line in options.header]
     body = _body(options.data)
@@ -159,14 +163,21 @@ def _channel(options: argparse.Namespace) -> PersonChannel:
     return CHANNELS[options.show]() if options.show else default_channel()
 
 
+async def _describe(options: argparse.Namespace, found: Installation | None) -> int:
+    """What the resource offers, and what whoever `--as` names lacks for it; nothing is signed."""
+    from .describing import describe, describe_by_hand
+
+    if options.level in ("key", "server"):
+        return await describe_by_hand(options.url, egress_for(found), as_json=options.json)
+    egress = egress_for(found) if found else None
+    agent = Agent.load(_agent_name(options), home=folder(options), egress=egress)
+    return await describe(agent, options.url, as_json=options.json)
+
+
 async def _call(
     options: argparse.Namespace, request: _Request, found: Installation | None, narrator: Narrator | None
 ) -> int:
     agent = Agent.load(_agent_name(options), home=folder(options), egress=egress_for(found) if found else None)
-    if options.describe:
-        from .describing import describe
-
-        return await describe(agent, options.url, as_json=options.json)
     settings: dict[str, Any] = {"timeout": TIMEOUT, "person": _channel(options)}
     if sys.stdin.isatty() and sys.stderr.isatty():
         settings["answer"] = TerminalAnswers()

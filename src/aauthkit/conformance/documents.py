@@ -41,6 +41,7 @@ class Clock:
         self.now = now
 
     def __call__(self) -> float:
+        """The time it is set to."""
         return self.now
 
 

@@ -11,6 +11,7 @@ from ..protocol import headers, httpsig, identifiers, jose
 from ..protocol.components import ComponentError
 from ..protocol.messages import Answer, Refusal, SignedRequest
 from ..protocol.metadata import MetadataError, read_metadata
+from ..protocol.plain_form import sign_plain
 from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.signature_key import (
     DelegatedKey,
@@ -47,20 +48,38 @@ def base(given: Given, _pack: Pack) -> Found:
 
 
 def sign(given: Given, pack: Pack) -> Found:
-    """The three fields that sign a request."""
+    """The three fields that sign a request: by the short way in plain form, and by the long way in any."""
+    request, key_pair = _signed(given), jose.SigningKey.from_jwk(pack.keys[given["key"]])
+    signature_key, nonce = f"{given['label']}={given['signature_key']}", given.get("nonce")
+    short = None
+    ordered = given["covered"][-1:] == ["signature-key"] and given["label"] == "sig" and "expires" not in given
+    if ordered and len(dict(request.headers)) == len(request.headers):
+        short = sign_plain(
+            request,
+            dict(request.headers),
+            key_pair,
+            signature_key=signature_key,
+            names=tuple(name for name in given["covered"] if name != "signature-key"),
+            created=given["created"],
+            nonce=nonce,
+        )
     try:
         fields = httpsig.sign_request(
-            _signed(given),
-            jose.SigningKey.from_jwk(pack.keys[given["key"]]),
-            signature_key=f"{given['label']}={given['signature_key']}",
+            request,
+            key_pair,
+            signature_key=signature_key,
             components=given["covered"],
             created=given["created"],
-            nonce=given.get("nonce"),
+            nonce=nonce,
             expires=given.get("expires"),
             label=given["label"],
         )
     except ComponentError:
+        if short is not None:
+            raise AssertionError("the short way signs what cannot be signed") from None
         return _error("not_signed")
+    if short is not None and dict(short) != dict(fields):
+        raise AssertionError("the short way signs otherwise than the long one")
     return {"result": {"fields": dict(fields)}}
 
 
@@ -123,7 +142,16 @@ def metadata(given: Given, _pack: Pack) -> Found:
         return _error("invalid_metadata")
     except MetadataError as error:
         return _error("invalid_metadata" if error.code == "unknown_key" else error.code)
-    return {"result": {"issuer": found.issuer}}
+    return {
+        "result": {
+            "issuer": found.issuer,
+            "access_mode": found.access_mode,
+            "signature_window": found.integer("signature_window", 60),
+            "additional_signature_components": list(found.strings("additional_signature_components")),
+            "scope_descriptions": found.scope_descriptions,
+            "localhost_callback_allowed": found.flag("localhost_callback_allowed"),
+        }
+    }
 
 
 def signature_key(given: Given, _pack: Pack) -> Found:
@@ -168,6 +196,11 @@ def _signature_error(values: Sequence[str]) -> Found:
     return {"error": found.error, "required_input": list(found.required_input)}
 
 
+def _accepted(values: Sequence[str]) -> Found:
+    found = headers.parse_accepted(values)
+    return {"values": list(found) if found is not None else None}
+
+
 def _capabilities(values: Sequence[str]) -> Found:
     return {"values": sorted(headers.parse_capabilities(values) & set(headers.CAPABILITIES))}
 
@@ -178,8 +211,8 @@ _FIELDS: Final[Mapping[str, Callable[[Sequence[str]], Found]]] = {
     "aauth-capabilities": _capabilities,
     "authorization": lambda values: {"token": headers.parse_authorization(values)},
     "signature-error": _signature_error,
-    "accept-signature-scheme": lambda values: {"values": list(headers.parse_accepted(values) or ())},
-    "accept-signature-alg": lambda values: {"values": list(headers.parse_accepted(values) or ())},
+    "accept-signature-scheme": _accepted,
+    "accept-signature-alg": _accepted,
     "link": lambda values: {"resources": list(headers.parse_resource_links(values))},
     "retry-after": lambda values: {"seconds": headers.parse_retry_after(values)},
 }
@@ -201,6 +234,8 @@ def response(given: Given, _pack: Pack) -> Found:
     wire = given["response"]
     fields = tuple((name.lower(), value) for name, value in wire["headers"])
     answer = Answer(wire["status"], fields, base64.b64decode(wire["body"]))
+    if given.get("to") == "revocation":
+        return _report(answer)
     if answer.status != 202:
         found = refusal("the server", answer)
         return {"result": {"error": found.code, "status": found.status}}
@@ -217,6 +252,15 @@ def response(given: Given, _pack: Pack) -> Found:
             "requirement": asked.value if asked is not None else None,
         }
     }
+
+
+def _report(answer: Answer) -> Found:
+    from ..revocation.outcomes import MalformedReport, read_report
+
+    try:
+        return {"result": {"downstream": [entry.document() for entry in read_report(answer)]}}
+    except MalformedReport:
+        return _error("revocation_unavailable")
 
 
 def error(given: Given, _pack: Pack) -> Found:

@@ -70,7 +70,11 @@ class Pack:
     documents: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
     def select(
-        self, ids: Sequence[str] = (), kinds: Sequence[str] = (), sections: Sequence[str] = ()
+        self,
+        ids: Sequence[str] = (),
+        kinds: Sequence[str] = (),
+        sections: Sequence[str] = (),
+        groups: Sequence[str] = (),
     ) -> tuple[Vector, ...]:
         """The vectors that are of one of each that is named; an id may end in `*`. Raises `PackError` for none."""
         found = tuple(
@@ -78,10 +82,11 @@ class Pack:
             for vector in self.vectors
             if (not ids or any(_named(vector.id, each) for each in ids))
             and (not kinds or vector.kind in kinds)
+            and (not groups or vector.group in groups)
             and (not sections or any(vector.of_section(each) for each in sections))
         )
         if not found:
-            raise PackError("no vector is of that id, kind and section")
+            raise PackError("no vector is of that id, kind, group and section")
         return found
 
 

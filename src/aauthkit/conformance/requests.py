@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..callers import Agent, Caller, Delegate, Grant, Person, Pseudonym, Server
@@ -14,7 +15,7 @@ from ..protocol.messages import Refusal
 from ..protocol.problems import WireError
 from ..serving import BytesBody, Request, verify_digest
 from ..trust import ANY, Issuers, Trust
-from ..verification import Accepts, Verified, Verifier
+from ..verification import Accepts, Verified, Verifier, never_revoked
 from .documents import Clock, Table
 from .pack import Pack
 
@@ -109,27 +110,39 @@ def accepts_of(server: Mapping[str, Any]) -> Accepts:
     )
 
 
-async def _at_endpoint(given: Mapping[str, Any], clock: Clock) -> Callable[[Mapping[str, Any]], Any]:
-    server = given["server"]
+class _Revocations:
+    """What is revoked; nothing, until `now` is called."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+        self._asked: Callable[[str, str], bool] = never_revoked
+
+    def now(self) -> None:
+        """From here on it is as the vector says."""
+        self._asked = revocations(self._given)
+
+    def __call__(self, iss: str, jti: str) -> bool:
+        """Whether this token is revoked."""
+        return self._asked(iss, jti)
+
+
+async def _at_endpoint(given: Mapping[str, Any], clock: Clock) -> Callable[[Mapping[str, Any]], Awaitable[Verified]]:
+    server, revoked = given["server"], _Revocations(given)
     verifier = Verifier(
         server["identifier"],
         discovery=await discovery_of(given, clock),
         trust=trust_of(server.get("trusted")),
         window=server["window"],
-        is_revoked=lambda iss, jti: now_revoked(iss, jti),
+        is_revoked=revoked,
         clock=clock,
     )
-    # What is revoked was not while the requests before this one came.
-    now_revoked: Callable[[str, str], bool] = lambda _iss, _jti: False  # noqa: E731
     for each in given.get("before", ()):
         clock.now = each["time"]
-        try:
-            await verifier.verify(
-                request_of(each["request"]).as_signed(server["identifier"]), accepts_of(each.get("server", server))
-            )
-        except Refusal:
-            continue
-    clock.now, now_revoked = given["time"], revocations(given)
+        earlier = request_of(each["request"]).as_signed(server["identifier"])
+        with suppress(Refusal):
+            await verifier.verify(earlier, accepts_of(each.get("server", server)))
+    clock.now = given["time"]
+    revoked.now()
 
     async def verify(wire: Mapping[str, Any]) -> Verified:
         request = request_of(wire)
@@ -140,7 +153,9 @@ async def _at_endpoint(given: Mapping[str, Any], clock: Clock) -> Callable[[Mapp
     return verify
 
 
-async def _at_route(given: Mapping[str, Any], clock: Clock, pack: Pack) -> Callable[[Mapping[str, Any]], Any]:
+async def _at_route(
+    given: Mapping[str, Any], clock: Clock, pack: Pack
+) -> Callable[[Mapping[str, Any]], Awaitable[Verified]]:
     from ..keys import FixedKey
     from ..resource import Resource
 

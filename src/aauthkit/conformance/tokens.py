@@ -1,4 +1,4 @@
-"""Own answers of the kinds `token` and `mint`: tokens in bodies, in challenges and answers, and tokens that are made."""
+"""Own answers of the kinds `token` and `mint`: tokens in bodies, in challenges and answers, and those that are made."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ async def verify(given: Mapping[str, Any], pack: Pack) -> dict[str, Any]:
 
 async def _parameters(given: Mapping[str, Any], pack: Pack, discovery: Discovery, clock: Clock) -> dict[str, Any]:
     server = given["server"]
-    verifier = ParameterVerifier(
-        discovery, trust_of(server.get("trusted")), is_revoked=revocations(given), clock=clock
-    )
+    verifier = ParameterVerifier(discovery, trust_of(server.get("trusted")), is_revoked=revocations(given), clock=clock)
     try:
         pair = await verifier.verify_pair(
             given["resource_token"],
@@ -116,9 +114,7 @@ async def _own_token(given: Mapping[str, Any], pack: Pack, discovery: Discovery,
         else:
             about = read_token(given["resource_token"], {RESOURCE_TYP})
             assert isinstance(about, ResourceToken)
-            issued = read_auth_token(
-                given["token"], resource_token=about, held=held(), now=now, loopback=NO_LOOPBACK
-            )
+            issued = read_auth_token(given["token"], resource_token=about, held=held(), now=now, loopback=NO_LOOPBACK)
         await verify_issued(issued, discovery)
     except ChallengeRefused:
         return {"error": {"code": "challenge_refused"}}
@@ -130,8 +126,10 @@ async def _own_token(given: Mapping[str, Any], pack: Pack, discovery: Discovery,
 _TAKEN = {
     AGENT_TYP: ("iss", "sub", "jti", "iat", "exp", "ps", "parent_agent"),
     PERSON_TYP: ("iss", "aud", "sub", "jti", "iat", "exp", "mission_s256", "tenant"),
-    RESOURCE_TYP: ("iss", "aud", "ps", "sub", "presented_jti", "jti", "iat", "exp", "account", "login_hint")
-    + ("mission_s256", "tenant", "interaction"),
+    RESOURCE_TYP: (
+        *("iss", "aud", "ps", "sub", "presented_jti", "jti", "iat", "exp"),
+        *("account", "login_hint", "mission_s256", "tenant", "interaction"),
+    ),
     AUTH_TYP: ("iss", "dwk", "aud", "ps", "sub", "jti", "iat", "exp", "account", "mission_s256", "tenant"),
 }
 

@@ -192,7 +192,9 @@ class Discovery:
     def _failed(self, issuer: Issuer, dwk: str, now: float) -> DiscoveryFailed:
         failure = issuer.failure(_urls(issuer, dwk)) or _UNFETCHED
         later = self._later(issuer, dwk, now) if failure.unreachable else None
-        return DiscoveryFailed(failure.code, failure.reason, unreachable=failure.unreachable, retry_after=later)
+        return DiscoveryFailed(
+            failure.code, failure.reason, unreachable=failure.unreachable, retry_after=later, older=failure.older
+        )
 
     def _wait(self, issuer: Issuer, dwk: str, now: float) -> float:
         """Seconds until the keys of a role may be fetched again: 0 if now."""
@@ -268,7 +270,7 @@ class Discovery:
             document = parse_json(answer.body, limit=MAX_METADATA)
             metadata = read_metadata(dwk, issuer.iss, document, loopback=self._http.egress.loopback)
         except MetadataError as error:
-            self._note(issuer, url, Failure(error.code, _METADATA_REASONS[error.code]))
+            self._note(issuer, url, Failure(error.code, _METADATA_REASONS[error.code], older=_older(document)))
             return None
         except JoseError:
             self._note(issuer, url, Failure("unknown_key", "the issuer's metadata is not a JSON document"))
@@ -339,6 +341,14 @@ _METADATA_REASONS: Final = {
     "issuer_mismatch": "the issuer's metadata names another issuer",
     "unknown_key": "the issuer's metadata is not in form",
 }
+
+
+def _older(document: Mapping[str, Any]) -> str:
+    """That a document speaks an older draft, in brackets; empty where it does not."""
+    from ..explaining.dialects import older_metadata
+
+    said = [older.said for older in older_metadata(document) if older.fatal]
+    return f" ({said[0]})" if said else ""
 
 
 def _urls(issuer: Issuer, dwk: str) -> list[str]:

@@ -12,12 +12,16 @@ class DiscoveryFailed(Exception):
     """No usable key, or no usable metadata. `reason` may be shown to the caller: it repeats nothing that was fetched.
 
     `unreachable` says that the issuer could not be asked, so that the answer may be another later; `retry_after` is
-    then the least number of seconds until it is asked again.
+    then the least number of seconds until it is asked again. `older` says that the issuer speaks an older draft, for
+    whoever called it by their own choice.
     """
 
-    def __init__(self, code: Code, reason: str, *, unreachable: bool = False, retry_after: int | None = None) -> None:
+    def __init__(
+        self, code: Code, reason: str, *, unreachable: bool = False, retry_after: int | None = None, older: str = ""
+    ) -> None:
         super().__init__(reason)
         self.code: Code = code
         self.reason = reason
         self.unreachable = unreachable
         self.retry_after = retry_after
+        self.older = older

@@ -29,6 +29,7 @@ class Failure:
     code: Code
     reason: str
     unreachable: bool = False
+    older: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+from ..protocol.evidence import SIGNATURE_FIELDS
 from ..protocol.jose import JoseError, parse_json
 from ..protocol.messages import Answer, HeaderList, header_values
 
 MAX_CAPTURE: Final = 4 * 1024 * 1024
 """Longest capture that is read, in bytes."""
 MAX_FIELDS: Final = 256
-SIGNATURE_FIELDS: Final = ("signature", "signature-input", "signature-key")
 
 Form = Literal["auto", "http", "curl", "har", "json"]
 FORMS: Final[tuple[Form, ...]] = ("auto", "http", "curl", "har", "json")

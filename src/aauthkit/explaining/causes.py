@@ -14,7 +14,7 @@ MENDS: Final[Mapping[str, str]] = {
     "incomplete": "Look for a hop that drops header fields: all three leave a signer together.",
     "syntax": "Write the field as RFC 9421 §4 and RFC 9651 have it.",
     "base64url": "Write standard base64 with padding between the colons (RFC 9651 §4.1.8). "
-    "A server that must serve such signers can be given accept_base64url=True.",
+    'A server that must serve such signers can be told so: older_forms=["base64url-signature"].',
     "label": "Use one label in all of Signature-Input, Signature and Signature-Key.",
     "scheme": "Present a token under the jwt scheme, or list the scheme where the server states what it takes.",
     "coverage": "Cover every component that the server names in required_input, and sign again.",

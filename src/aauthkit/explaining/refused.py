@@ -1,6 +1,7 @@
 """The explanation that a server makes of its own refusal, from what its verifier had in hand.
 
-The refusal's own code is the verdict. Where bytes alone do not show why (trust, revocation, a replay), its reason stands.
+The refusal's own code is the verdict. Where bytes alone do not show why (trust, revocation, a replay), its reason
+stands.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def explain_refusal(failure: SignatureFailure, *, budget: int) -> Explanation:
         return Explanation(False, (own,))
     request = evidence.request
     captured = Captured(request.method, request.target, request.headers, None, request.scheme, request.authority)
-    found = explain(captured, believed(evidence), resolved=evidence.key, budget=budget)
+    # Where the walk ended before the signature, nobody asks what is wrong with that.
+    spent = budget if evidence.key is not None else 0
+    found = explain(captured, believed(evidence), resolved=evidence.key, budget=spent)
     if found.main is None or found.main.code != failure.code:
         return Explanation(False, (own, *found.causes), found.facts, found.rows)
     return found

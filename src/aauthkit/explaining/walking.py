@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ..protocol.evidence import SIGNATURE_FIELDS
 from ..protocol.headers import HeaderError, parse_signature_error
 from ..protocol.httpsig import (
     BASE_COMPONENTS,
@@ -25,7 +26,7 @@ from ..protocol.jose import PublicKey
 from ..protocol.problems import SignatureFailure
 from ..protocol.signature_key import SchemeMember, select_label
 from .belief import Belief
-from .captured import SIGNATURE_FIELDS, Captured
+from .captured import Captured
 from .causes import Cause, cause
 from .comparing import Line, compare
 from .dialects import older_answer
@@ -264,7 +265,9 @@ class _Walk:
             if self.causes:
                 self.remarks.append("apart from that, the signature verifies under the key that is presented")
             return
-        if not self._by_signer_base(scene, held.key):
+        if not self.budget:
+            self.unchecked.append("why the signature does not verify: nothing was tried")
+        elif not self._by_signer_base(scene, held.key):
             self._explain_signature(scene, held)
 
     def _by_signer_base(self, scene: Scene, key: PublicKey) -> bool:

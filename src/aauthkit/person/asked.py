@@ -139,6 +139,11 @@ class Asked:
         same = [owner, self.kind, self.resource, self.account, sorted(self.scope), self.mission, about]
         return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
+    @property
+    def values(self) -> frozenset[str]:
+        """What a yes or a no is about: the scope values, the name of an action, or the kind of question itself."""
+        return frozenset({self.about.action}) if isinstance(self.about, Action) else self.scope
+
     def at(self, resource: str, mission: Mission) -> Asked:
         """The request for a person token at a resource that was approved with this mission (draft-11 §8.2)."""
         return replace(

@@ -16,7 +16,7 @@ from ..deferred import Deferred
 from ..protocol.jose import b64url_encode
 from ..protocol.problems import Problem
 from ..store import Database, Transaction
-from . import consents, logbook, missions, records
+from . import consents, logbook, missions, noes, records
 from .asked import Asked
 from .consent import TOKENS, Memory, Standing, revise
 from .granting import NOTHING_MORE, Given, Granting
@@ -149,6 +149,10 @@ class Deciding:
     ) -> None:
         """Put the decision on record, and change what it replaces."""
         place = asked.place(decider.person)
+        if choice.verdict != "left":
+            yes = (choice.granted if asked.kind in TOKENS else asked.values) if choice.verdict == "approved" else ()
+            await noes.clear(tx, place, yes)
+            await noes.note(tx, place, asked.values.difference(yes), now)
         if choice.verdict != "left":
             standing = await consents.standing(tx, place, self._database.for_update)
             await consents.close(tx, [one.id for one in standing if one.is_over(now)], now)

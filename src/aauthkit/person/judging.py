@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, json_answer
 from ..protocol.problems import Problem
-from ..store import Transaction
-from . import consents, logbook, missions, records
+from ..store import Statements, Transaction
+from . import consents, logbook, missions, noes, records
 from .about import Action
 from .asked import Asked
 from .consent import TOKENS, Standing
+from .facts import facts_of
 from .granting import NOTHING_MORE, Granting
 from .missions import OwnMission
-from .rulings import DECIDABLE, NoRules, Rules, Ruling
+from .rules import RuleBook
+from .rulings import DECIDABLE, Ruling
 
 STOPPED: Final = "the person stopped this agent"
 GRANTED: Final = {"permission": "granted"}
@@ -34,6 +37,23 @@ def denied(asked: Asked, reason: str) -> Answer:
     return Problem("denied", reason).answer()
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is known of a request before anybody is asked: a refusal, or what rule and mission say of it."""
+
+    refusal: Answer | None = None
+    ruling: Ruling | None = None
+    mission: OwnMission | None = None
+
+
+class InForce(Protocol):
+    """Where the rules are kept."""
+
+    async def book(self, tx: Statements) -> RuleBook:
+        """Those in force now."""
+        ...
+
+
 class Judging:
     """Judges requests, for one person server."""
 
@@ -41,39 +61,51 @@ class Judging:
         self,
         *,
         granting: Granting,
-        rules: Rules | None = None,
+        rules: InForce,
         for_update: str = "",
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._granting = granting
-        self._rules = rules or NoRules()
+        self._rules = rules
         self._for_update = for_update
         self._clock = clock
         self._random = random_bytes
 
-    async def refuse(self, tx: Transaction, asked: Asked, person: str | None, *, waited: bool) -> Answer | None:
-        """The no that stands against a request, whoever is asked; `None` where nothing does.
+    async def judge(self, tx: Transaction, asked: Asked, person: str | None, *, waited: bool) -> Judgement:
+        """What stands against a request or for it, before anybody is asked.
 
         `waited`: it was decided by the person since, so that its limits were looked at before.
         """
         now = self._clock()
         if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
-            return Problem("denied", STOPPED).answer()
+            return Judgement(refusal=Problem("denied", STOPPED).answer())
         mission = await self._mission(tx, asked, person)
         if isinstance(mission, Problem):
-            return mission.answer()
-        ruling = await self._rules.ruling(asked, person, int(now))
+            return Judgement(refusal=mission.answer())
+        used = await missions.counts(tx, mission.s256) if mission is not None else {}
+        ruling = await self._ruling(tx, asked, person, mission, used, int(now))
         if ruling is not None and ruling.level == "never":
             await logbook.note(tx, asked, "refused", int(now), by=ruling.by)
-            return denied(asked, ruling.reason or f"the rule {ruling.rule} says no")
-        if mission is None or waited:
-            return None
-        reason = await self._beyond_limits(tx, asked, mission, now)
-        if reason is None:
-            return None
-        await logbook.note(tx, asked, "refused", int(now), limit=reason)
-        return denied(asked, reason)
+            return Judgement(refusal=denied(asked, ruling.reason or f"the rule {ruling.rule} says no"))
+        if mission is not None and not waited:
+            reason = _beyond_limits(asked, mission, used, now)
+            if reason is not None:
+                await logbook.note(tx, asked, "refused", int(now), limit=reason)
+                return Judgement(refusal=denied(asked, reason))
+        return Judgement(ruling=ruling, mission=mission)
+
+    async def _ruling(
+        self,
+        tx: Transaction,
+        asked: Asked,
+        person: str | None,
+        mission: OwnMission | None,
+        used: Mapping[str, float],
+        now: int,
+    ) -> Ruling | None:
+        book = await self._rules.book(tx)
+        return book.ruling(asked.kind, facts_of(asked, person, mission, used, now)) if book.rules else None
 
     async def _mission(self, tx: Transaction, asked: Asked, person: str | None) -> OwnMission | Problem | None:
         """The mission of a request, as it is now: the answer of §8.8 where it has ended since it was asked."""
@@ -85,42 +117,29 @@ class Judging:
         reason = found.ended_as(self._clock())
         return found if reason is None or asked.kind == "completion" else missions.terminated(reason)
 
-    async def _beyond_limits(self, tx: Transaction, asked: Asked, mission: OwnMission, now: float) -> str | None:
-        limits = mission.read_limits()
-        used = await missions.counts(tx, mission.s256)
-        if asked.kind in TOKENS:
-            return limits.token(asked.resource, asked.scope if asked.kind == "scope" else frozenset(), used, now)
-        if isinstance(asked.about, Action):
-            return limits.permission(asked.about.action, asked.about.parameters, used, now)
-        return None
-
-    async def answer(self, tx: Transaction, asked: Asked, person: str | None) -> Answer | None:
-        """The yes to an action that was approved with its mission (draft-11 §7.7, §8.2); `None` where there is none."""
-        if not isinstance(asked.about, Action) or asked.mission is None or person is None:
-            return None
-        mission = await missions.find(tx, asked.mission, asked.agent_iss, asked.agent_sub, person)
-        if mission is None or not mission.read().approves_tool(asked.about.action):
-            return None
-        now = self._clock()
-        await self._granting.carry_out(tx, asked, person, NOTHING_MORE, now, by="mission")
-        await logbook.note(tx, asked, "granted", int(now), by="mission")
-        return json_answer(200, GRANTED)
-
-    async def decide(self, tx: Transaction, asked: Asked, person: str | None) -> dict[str, Any] | None:
-        """What a rule that may decide gives this request: the outcome; `None` where the person is asked.
+    async def grant(
+        self, tx: Transaction, asked: Asked, person: str | None, judgement: Judgement
+    ) -> Mapping[str, Any] | None:
+        """The outcome of a request that nobody has to be asked about: an action whose tool was approved with the
+        mission (draft-11 §8.2), or whatever a rule may decide; `None` where the person is asked.
 
         A rule never gives an agent its person: one that has none waits for somebody (draft-11 §13.14).
         """
-        if person is None or asked.kind not in DECIDABLE:
+        if person is None or (judgement.ruling is not None and judgement.ruling.level != "may decide"):
+            return None
+        if await noes.stand_against(tx, asked.place(person), asked.values):
+            return None  # a person's no beats every yes but their own
+        mission, ruling = judgement.mission, judgement.ruling
+        by = ruling.by if ruling is not None and asked.kind in DECIDABLE else None
+        if ruling is not None and by is not None:
+            await self._note(tx, asked, person, ruling, int(self._clock()))
+        elif isinstance(asked.about, Action) and mission is not None:
+            by = "mission" if mission.read().approves_tool(asked.about.action) else None
+        if by is None:
             return None
         now = self._clock()
-        ruling = await self._rules.ruling(asked, person, int(now))
-        if ruling is None or ruling.level != "may decide":
-            return None
-        await self._note(tx, asked, person, ruling, int(now))
-        outcome = await self._granting.carry_out(tx, asked, person, NOTHING_MORE, now, by=ruling.by)
-        await logbook.note(tx, asked, "granted", int(now), by=ruling.by)
-        return dict(outcome)
+        await logbook.note(tx, asked, "granted", int(now), by=by)
+        return await self._granting.carry_out(tx, asked, person, NOTHING_MORE, now, by=by)
 
     async def _note(self, tx: Transaction, asked: Asked, person: str, ruling: Ruling, now: int) -> None:
         """Put a rule's decision on record beside those of people: for this once, with what a person would have seen."""
@@ -130,3 +149,12 @@ class Judging:
         shown = {**asked.kept(), "verdict": "approved", "new_agent": False}
         over = None if asked.kind in TOKENS else now
         await consents.note_decision(tx, asked.place(person), decision, by=ruling.by, shown=shown, over=over)
+
+
+def _beyond_limits(asked: Asked, mission: OwnMission, used: Mapping[str, float], now: float) -> str | None:
+    limits = mission.read_limits()
+    if asked.kind in TOKENS:
+        return limits.token(asked.resource, asked.scope if asked.kind == "scope" else frozenset(), used, now)
+    if isinstance(asked.about, Action):
+        return limits.permission(asked.about.action, asked.about.parameters, used, now)
+    return None

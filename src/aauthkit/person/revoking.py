@@ -16,7 +16,7 @@ from ..protocol.problems import Problem
 from ..protocol.tokens import AGENT_DWK, RESOURCE_DWK
 from ..revocation import Downstream, Revocation, RevocationOutbox
 from ..store import Database, Transaction
-from . import consents, missions, records
+from . import consents, missions, noes, records
 from .asked import Asked
 from .consents import Decision
 from .missions import OwnMission, Reason
@@ -91,6 +91,7 @@ class Revoking:
         await self._questions.hold(tx, place.agent_iss, place.agent_sub, now)  # before the decision, as everywhere
         taken = await consents.take_back(tx, person, decision, now)
         if taken is not None:
+            await noes.note(tx, place, taken.standing.granted, now)
             await self.withdraw(tx, place.agent_iss, place.agent_sub, [decision], now)
         return found
 

@@ -1,4 +1,4 @@
-"""What rules say before a person is asked: the seam between a person server and whoever writes its rules.
+"""What rules may say before a person is asked.
 
 Three levels, from the most to the least: the server *may decide* by itself, it *must ask* the person, it *never* says
 yes. Completions, questions and relays are for people alone: no rule decides them (draft-11 §8.5).
@@ -7,9 +7,8 @@ yes. Completions, questions and relays are for people alone: no rule decides the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
-from .asked import Asked
 from .consent import Kind
 
 Level = Literal["may decide", "must ask", "never"]
@@ -33,18 +32,3 @@ class Ruling:
     def by(self) -> str:
         """Who decided, as every record of a decision says it."""
         return f"rule {self.rule} {self.sha256[:16]}"
-
-
-class Rules(Protocol):
-    """The rules of one person server."""
-
-    async def ruling(self, asked: Asked, person: str | None, now: int) -> Ruling | None:
-        """What is said of a request; `None` where no rule speaks about it, which means that the person is asked."""
-
-
-class NoRules:
-    """A person server whose people are asked about everything."""
-
-    async def ruling(self, asked: Asked, person: str | None, now: int) -> Ruling | None:
-        """None speaks about anything."""
-        return None

@@ -17,7 +17,7 @@ from .. import decisions as queue
 from .. import deferred as waiting_room
 from ..accounts import Accounts
 from ..callers import Agent
-from ..compatibility import read_by
+from ..compatibility import OlderForm, read_by
 from ..deferred import Deferred
 from ..discovery import Discovery
 from ..egress import Egress, Http
@@ -68,7 +68,7 @@ from .requests import (
 )
 from .revoking import Revoking
 from .routes import routes
-from .rulings import Rules
+from .rules import FixedRules, RuleBook, StoredRules, set_rules
 from .waiting import Room
 
 PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300")
@@ -102,7 +102,7 @@ class PersonServer:
     - `trust`: the agent providers whose agents are served, and the resources they may be taken to; no defaults.
     - `discovery`: finds the keys and metadata of both, and serves this server's own keys to itself.
     - `accounts`: the people; made on the same database where none is given.
-    - `rules`: what is decided before a person is asked; without any, people are asked about everything.
+    - `rules`: what is decided before a person is asked; where none are given, those on record (`set_rules`).
     - `outbound`: how resources are told of revocations; a client of its own where none is given.
     - `path_prefix`: a path that a proxy in front of this server stripped.
     - `older_forms`: what is read of peers that have not caught up, by name (`aauthkit.compatibility`).
@@ -125,7 +125,7 @@ class PersonServer:
         path_prefix: str = "",
         ceilings: Ceilings = DEFAULT_CEILINGS,
         older_forms: Iterable[str] = (),
-        rules: Rules | None = None,
+        rules: RuleBook | None = None,
         outbound: Outbound | None = None,
         replay: ReplayCache | None = None,
         clock: Callable[[], float] = time.time,
@@ -150,6 +150,7 @@ class PersonServer:
         self._outbox = RevocationOutbox(issuer, database, revoker=revoker, clock=clock)
         self._revoking = Revoking(database, self._questions, self._outbox, clock=clock)
         own = replace(trust, person_servers=frozenset({issuer}))
+        self._older = read_by(issuer, older_forms)
         self._revocations = self._make_revocations(own, ceilings, terms.revocations, path_prefix)
         self._intake = Intake(
             issuer,
@@ -158,7 +159,7 @@ class PersonServer:
             trust=own,
             loopback=loopback,
             ceilings=ceilings,
-            older_forms=read_by(issuer, older_forms),
+            older_forms=self._older,
             replay=replay,
             is_revoked=self._revocations.is_revoked,
             path_prefix=path_prefix,
@@ -198,14 +199,15 @@ class PersonServer:
             path_prefix=path_prefix,
             limits=limits,
             loopback=self._loopback,
+            accept_base64url=OlderForm.BASE64URL_SIGNATURE in self._older,
             clock=self._clock,
             random_bytes=self._random,
         )
 
-    def _make_room(self, rules: Rules | None) -> Room:
+    def _make_room(self, rules: RuleBook | None) -> Room:
         judging = Judging(
             granting=self._granting,
-            rules=rules,
+            rules=FixedRules(rules) if rules is not None else StoredRules(),
             for_update=self._database.for_update,
             clock=self._clock,
             random_bytes=self._random,
@@ -421,6 +423,20 @@ class PersonServer:
         """End a mission of a person's, with all that was issued under it (draft-11 §8.6). Raises `Problem` 404."""
         async with self._database.transaction() as tx:
             await self._revoking.end_mission(tx, person, s256, reason, int(self._clock()))
+
+    async def set_rules(self, book: RuleBook) -> None:
+        """Put rules in force, in every process of this server, with the next request; an empty book clears them."""
+        async with self._database.transaction() as tx:
+            await set_rules(tx, book, int(self._clock()))
+
+    async def bind_agent(self, agent_iss: str, agent_sub: str, person: str) -> None:
+        """Make `person` the agent's ahead of its first request (draft-11 §13.14).
+
+        For whoever runs the server: a rule never does this. Raises `Problem` 400 where it has another person.
+        """
+        async with self._database.transaction() as tx:
+            if await records.bind_agent(tx, agent_iss, agent_sub, person, int(self._clock())) != person:
+                raise Problem("invalid_request", "this agent has another person; release it first")
 
     async def deliver_revocations(self) -> None:
         """Tell resources now what they are to be told; a server that runs does so by itself."""

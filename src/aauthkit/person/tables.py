@@ -146,6 +146,24 @@ MIGRATIONS: Final = (
                 used BIGINT NOT NULL,
                 PRIMARY KEY (mission, name)
             )""",
+            """CREATE TABLE person_noes (
+                person TEXT NOT NULL,
+                agent_iss TEXT NOT NULL,
+                agent_sub TEXT NOT NULL,
+                resource TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                account TEXT NOT NULL,
+                mission TEXT NOT NULL,
+                value TEXT NOT NULL,
+                since BIGINT NOT NULL,
+                PRIMARY KEY (person, agent_iss, agent_sub, resource, kind, account, mission, value)
+            )""",
+            """CREATE TABLE person_rules (
+                only_one BIGINT PRIMARY KEY,
+                text TEXT NOT NULL,
+                sha256 TEXT NOT NULL,
+                since BIGINT NOT NULL
+            )""",
             """CREATE TABLE person_stops (
                 person TEXT NOT NULL,
                 agent_iss TEXT NOT NULL,

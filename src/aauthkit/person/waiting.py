@@ -112,21 +112,17 @@ class Room:
     ) -> Answer | None:
         """The answer that needs nobody: what was decided before, by a person, a rule, or a mission's approval."""
         answer = await self._issuing.refuse(tx, asked, agent, waited=False)
-        if answer is None:
-            answer = await self._judging.refuse(tx, asked, person, waited=False)
-        if answer is None:
-            answer = await self._issuing.repeat(tx, asked, agent, prompted=ask_anyway)
+        if answer is not None:
+            return answer
+        judgement = await self._judging.judge(tx, asked, person, waited=False)
+        answer = judgement.refusal or await self._issuing.repeat(tx, asked, agent, prompted=ask_anyway)
         if answer is not None or ask_anyway:
             return answer
         if asked.kind in TOKENS:
             settled = await self._issuing.settle(tx, asked, agent)
             if settled is not None:
                 return settled
-        else:
-            granted = await self._judging.answer(tx, asked, person)
-            if granted is not None:
-                return granted
-        outcome = await self._judging.decide(tx, asked, person)
+        outcome = await self._judging.grant(tx, asked, person, judgement)
         return None if outcome is None else await self._yes(tx, asked, agent, outcome)
 
     async def poll(self, request: Request, pending_id: str, agent: Agent) -> Answer:
@@ -199,7 +195,7 @@ class Room:
         person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
         answer = await self._issuing.refuse(tx, asked, agent, waited=True)
         if answer is None:
-            answer = await self._judging.refuse(tx, asked, person, waited=True)
+            answer = (await self._judging.judge(tx, asked, person, waited=True)).refusal
         if answer is not None:
             return answer
         return await self._yes(tx, asked, agent, outcome, pending=pending.id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from .identifiers import NO_LOOPBACK, LoopbackProfile
 from .jose import PublicKey
 from .messages import SignedRequest
 
-SIGNATURE_FIELDS = ("signature", "signature-input", "signature-key")
+SIGNATURE_FIELDS: Final = ("signature", "signature-input", "signature-key")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ..asgi import App, Message, Receive, Scope, Send, refuse_websocket, request_of, send_answer
 from ..protocol.messages import Answer, Refusal
 from ..protocol.problems import Problem
+from ..refusals import REFUSALS
 from ..serving import RETRY_STORE, Request
 from ..store import StoreBusy, StoreUnavailable
 from .admission import Admitted
@@ -97,9 +98,12 @@ class AAuthMiddleware:
                 passed = Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
             except Exception:
                 # Never the error's text, and never the handler: an undecided request is not served (draft-11 §11.9.2).
-                log.exception("fault while deciding a request of %s", self.resource.identifier)
+                fault = Problem("server_error")
+                log.exception(
+                    "fault while deciding a request of %s: %s", self.resource.identifier, REFUSALS.fault(fault)
+                )
                 telling.failed()
-                passed = Problem("server_error").answer()
+                passed = fault.answer()
         if isinstance(passed, Answer):
             await send_answer(passed, send, head=head)
         elif passed is not None:

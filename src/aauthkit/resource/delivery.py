@@ -88,6 +88,7 @@ class Deliveries:
         self._random = random_bytes
         self._name = b64url_encode(random_bytes(12))
         self._running: set[asyncio.Task[Answer]] = set()
+        self._forgot = 0
 
     async def close(self) -> None:
         """Give the calls that run here time to end; those that do not are left as begun."""
@@ -102,7 +103,9 @@ class Deliveries:
             raise challenge
         binding, now, held_id = binding_of(asked.caller), int(self._clock()), b64url_encode(self._random(24))
         async with self._db.transaction() as tx:
-            await self._records.forget(tx, now)
+            if now != self._forgot:
+                await self._records.forget(tx, now)
+                self._forgot = now
             mine, every = await self._records.room(tx, binding, now)
             if mine >= MAX_OF_ONE or every >= MAX_OF_ALL:
                 raise challenge
@@ -182,13 +185,8 @@ class Deliveries:
 
     async def _begin(self, held: Held, grant: Grant) -> bool:
         """Mark the call as running, durably. False where another poll was first."""
-        async with self._db.transaction() as tx:
-            locked = await self._records.lock(tx, held.id)
-            if locked is None or locked.state != "held":
-                return False
-            now = int(self._clock())
-            await self._records.start(tx, locked, (grant.proof.iss, grant.jti), self._name, now, grant.exp)
-        return True
+        token = (grant.proof.iss, grant.jti)
+        return await self._records.start(self._db, held.id, token, self._name, int(self._clock()), grant.exp)
 
     async def _begun_meanwhile(self, held: Held, caller: Grant) -> Answer:
         found = await self._records.find(self._db, held.id)

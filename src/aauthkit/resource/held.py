@@ -137,21 +137,17 @@ class HeldRecords:
 
     async def room(self, tx: Transaction, binding: Binding, now: int) -> tuple[int, int]:
         """How many calls and results of this caller are kept, and how many calls of all are held."""
-        mine = await tx.fetch_one(
-            """SELECT count(*) AS total FROM resource_held
-               WHERE resource = :resource AND binding = :binding AND expires > :now AND state <> 'ended'""",
+        row = await tx.fetch_one(
+            """SELECT count(*) AS every_one,
+                      (SELECT count(*) FROM resource_held WHERE resource = :resource AND binding = :binding
+                                                                AND expires > :now AND state <> 'ended') AS mine
+               FROM resource_held WHERE resource = :resource AND state = 'held' AND expires > :now""",
             resource=self._resource,
             binding=binding.text(),
             now=now,
         )
-        every = await tx.fetch_one(
-            """SELECT count(*) AS total FROM resource_held
-               WHERE resource = :resource AND state = 'held' AND expires > :now""",
-            resource=self._resource,
-            now=now,
-        )
-        assert mine is not None and every is not None
-        return mine["total"], every["total"]
+        assert row is not None
+        return row["mine"], row["every_one"]
 
     async def add(
         self,
@@ -223,19 +219,21 @@ class HeldRecords:
         )
 
     async def start(
-        self, tx: Transaction, held: Held, token: tuple[str, str], runner: str, now: int, expires: int
-    ) -> None:
-        """From here on the call may have run."""
-        await tx.execute(
-            """UPDATE resource_held SET state = 'running', token_iss = :iss, token_jti = :jti, runner = :runner,
-                                        seen = :now, expires = :expires
-               WHERE id = :id""",
-            iss=token[0],
-            jti=token[1],
-            runner=runner,
-            now=now,
-            expires=expires,
-            id=held.id,
+        self, database: Database, held_id: str, token: tuple[str, str], runner: str, now: int, expires: int
+    ) -> bool:
+        """From here on the call may have run. False where it had begun, or ended, before."""
+        return bool(
+            await database.execute(
+                """UPDATE resource_held SET state = 'running', token_iss = :iss, token_jti = :jti, runner = :runner,
+                                            seen = :now, expires = :expires
+                   WHERE id = :id AND state = 'held'""",
+                iss=token[0],
+                jti=token[1],
+                runner=runner,
+                now=now,
+                expires=expires,
+                id=held_id,
+            )
         )
 
     async def beat(self, database: Database, held_id: str, runner: str, now: int) -> None:

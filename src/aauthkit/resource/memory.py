@@ -40,6 +40,7 @@ class Settings:
     loopback: LoopbackProfile
     window: int
     session_lifetime: int
+    accept_base64url: bool = False
     clock: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes, repr=False)
 
@@ -91,6 +92,7 @@ class Memory:
             path=f"{each.path}{REVOKE}",
             loopback=each.loopback,
             window=each.window,
+            accept_base64url=each.accept_base64url,
             clock=each.clock,
             random_bytes=each.random_bytes,
         )

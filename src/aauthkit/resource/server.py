@@ -24,6 +24,7 @@ from ..protocol.messages import Answer, Refusal
 from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.signature_key import JwtKey, parse_signature_key, read_member
 from ..protocol.tokens import AGENT_TYP, AUTH_TYP, PERSON_TYP, SIGNATURE_WINDOW
+from ..refusals import REFUSALS
 from ..replay import ReplayCache
 from ..revocation import Outcome
 from ..serving import Request, check_message
@@ -168,6 +169,7 @@ class Resource(Declaring):
             challenges=self._challenges,
             loopback=self.egress.loopback,
             window=self._verifier.window,
+            accept_base64url=self._verifier.accept_base64url,
             session_lifetime=session_lifetime,
             clock=self._clock,
             random_bytes=random_bytes,
@@ -434,6 +436,7 @@ class Resource(Declaring):
 
     def answer_to(self, refusal: Refusal) -> Answer:
         """A refusal as this resource sends it: with the link to its metadata on 401, 402 and 403."""
+        REFUSALS.note(refusal)
         return self.description.with_link(refusal.answer())
 
     def serves(self, path: str) -> bool:

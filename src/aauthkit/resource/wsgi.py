@@ -18,6 +18,7 @@ import anyio.to_thread
 from ..portal import wait_for
 from ..protocol.messages import Answer, HeaderList, Refusal
 from ..protocol.problems import Problem
+from ..refusals import REFUSALS
 from ..serving import MAX_BODY, RETRY_STORE, BytesBody, Request, verify_digest
 from ..store import StoreBusy, StoreUnavailable
 from ..verification import KeyNeeded
@@ -88,9 +89,12 @@ class AAuthWsgi:
                 telling.failed()
                 passed = Problem("server_error", status=503, retry_after=RETRY_STORE).answer()
             except Exception:
-                log.exception("fault while deciding a request of %s", self.resource.identifier)
+                fault = Problem("server_error")
+                log.exception(
+                    "fault while deciding a request of %s: %s", self.resource.identifier, REFUSALS.fault(fault)
+                )
                 telling.failed()
-                passed = Problem("server_error").answer()
+                passed = fault.answer()
         if isinstance(passed, Answer):
             return respond(passed, start_response, head=request.method == "HEAD")
         with telling.continued():
@@ -258,6 +262,7 @@ class Served:
         return kept
 
     def _marked_answer(self, refusal: Refusal) -> Answer:
+        REFUSALS.note(refusal)
         answer = refusal.answer()
         return Answer(answer.status, tuple(self._marked(answer.status, answer.headers)), answer.body)
 

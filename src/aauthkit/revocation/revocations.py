@@ -63,6 +63,7 @@ class Revocations:
         limits: RevocationLimits = DEFAULT_LIMITS,
         loopback: LoopbackProfile = NO_LOOPBACK,
         window: int = SIGNATURE_WINDOW,
+        accept_base64url: bool = False,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -83,6 +84,7 @@ class Revocations:
             loopback=loopback,
             window=window,
             replay_methods=lambda _method: False,
+            accept_base64url=accept_base64url,
             clock=clock,
         )
         self._polling = Accepts(schemes=("jwks_uri",), dwks=frozenset(dwks))

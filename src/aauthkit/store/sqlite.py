@@ -192,7 +192,12 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
         if not statement.reads or self._in_memory:
             async with self._transaction() as transaction:
                 return await transaction._rows(statement, params, first=first)
-        return await self._patience.until_free(lambda: _all(self._reader, statement, params, first), statement)
+        return await self._patience.until_free(lambda: _all(self._at_rest, statement, params, first), statement)
+
+    @property
+    def _at_rest(self) -> sqlite3.Connection:
+        """A connection in no transaction: the pen while nobody holds it, since its cache outlives its own commits."""
+        return self._reader if self._pen_lock.locked() else self._pen
 
     async def _count(self, statement: Statement, params: Params) -> int:
         async with self._transaction() as transaction:
