@@ -6,13 +6,12 @@ that nothing remembered from an earlier request spares a signature. Over ASGI, i
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from nacl import bindings
 from aauthkit.asgi import App, Asgi
 from aauthkit.protocol.httpsig import parse_signature_input, signature_base
 from aauthkit.protocol.jose import SigningKey, b64url_decode, parse_json
-from aauthkit.serving import BytesBody, Request
+from aauthkit.serving import Request
 from aauthkit.store import open_database
 from tests.plugins.resources import ask
 from tests.plugins.signing import Issuer, Signer, new_key

@@ -17,11 +17,11 @@ ROUNDS = 7
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: the ratio of each round, and the goal its median is held against."""
+    """One row: the ratio of each round, and the goal its median is held against; `None` for one that is reported."""
 
     key: str
     what: str
-    goal: float
+    goal: float | None
     better: Literal["lower", "higher"]
     rounds: Sequence[float]
     detail: str = ""
@@ -33,19 +33,27 @@ class Figure:
             raise ValueError(f"{self.key} was measured {len(self.rounds)} times, and five are the least")
         median = statistics.median(self.rounds)
         object.__setattr__(self, "median", median)
-        object.__setattr__(self, "reached", median <= self.goal if self.better == "lower" else median >= self.goal)
+        object.__setattr__(self, "reached", self.goal is None or _reaches(median, self.goal, self.better))
+
+
+def _reaches(median: float, goal: float, better: str) -> bool:
+    return median <= goal if better == "lower" else median >= goal
 
 
 def table(figures: Sequence[Figure]) -> str:
     """The figures for a person; a goal that was missed is said to be missed."""
     lines = [f"{'figure':<30} {'median':>8} {'least':>8} {'most':>8}   goal"]
     for one in figures:
-        sign = "≤" if one.better == "lower" else "≥"
-        verdict = "reached" if one.reached else "MISSED"
         spread = f"{min(one.rounds):>8.3f} {max(one.rounds):>8.3f}"
-        lines.append(f"{one.key:<30} {one.median:>8.3f} {spread}   {sign} {one.goal:g} {verdict}")
+        lines.append(f"{one.key:<30} {one.median:>8.3f} {spread}   {_goal(one)}")
         lines.append(f"    {one.what}" + (f"; {one.detail}" if one.detail else ""))
     return "\n".join(lines)
+
+
+def _goal(one: Figure) -> str:
+    if one.goal is None:
+        return "reported"
+    return f"{'≤' if one.better == 'lower' else '≥'} {one.goal:g} {'reached' if one.reached else 'MISSED'}"
 
 
 def write(figures: Sequence[Figure], path: Path) -> None:

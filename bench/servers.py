@@ -1,4 +1,4 @@
-"""What protection costs a server: a protected route over a bare one, and a call that was held over two that were not."""
+"""What protection costs a server: a protected route over a bare one, a call that was held over two that were not."""
 
 from __future__ import annotations
 

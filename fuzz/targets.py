@@ -1,8 +1,8 @@
 """What is fuzzed: one function per parser, from bytes to nothing.
 
-A target returns where the parser accepts or refuses with its own error, after it compared what was accepted with what is
-written again. Any other exception is a finding. The same functions are run by the property tests, so they need nothing
-that is not installed with the product.
+A target returns where the parser accepts or refuses with its own error, after it compared what was accepted with what
+is written again. Any other exception is a finding. The same functions are run by the property tests, so they need
+nothing that is not installed with the product.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The sentences of the drafts that oblige somebody, taken out of the published text.
 
-A sentence counts where it holds one of the key words of BCP 14 that bind: MUST, MUST NOT, REQUIRED, SHALL. It is known by
-its section, its running number there and a hash of its words; the words themselves stay in the draft.
+A sentence counts where it holds one of the key words of BCP 14 that bind: MUST, MUST NOT, REQUIRED, SHALL. It is known
+by its section, its running number there and a hash of its words; the words themselves stay in the draft.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def _is_next(current: str, new: str) -> bool:
     if len(fresh) > len(old):
         return False
     depth = len(fresh)
-    return fresh[:-1] == old[: depth - 1] and fresh[-1] == old[depth - 1] + 1 or (current[0].isdigit() and new == "A")
+    following = fresh[:-1] == old[: depth - 1] and fresh[-1] == old[depth - 1] + 1
+    return following or (current[0].isdigit() and new == "A")
 
 
 def _follows(item: str, number: str) -> bool:

@@ -370,9 +370,10 @@ def _signed_2(pack: Pack) -> None:
         "nonce": 'a"b',
     }
     for id, covered, values in (
-        ("absent-field", (*BASE, "x-absent"), {}),
+        ("absent-field", (*BASE[:3], "x-absent", "signature-key"), {}),
+        ("status", (*BASE[:3], "@status", "signature-key"), {}),
         ("bad-nonce", BASE, {"nonce": "\xe9"}),
-        ("line-break", (*BASE, "x-note"), {}),
+        ("line-break", (*BASE[:3], "x-note", "signature-key"), {}),
     ):
         message = Message(headers=(("X-Note", "a\r\nSet-Cookie: b"),)) if id == "line-break" else Message()
         given = {

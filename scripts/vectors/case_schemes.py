@@ -63,6 +63,16 @@ def schemes() -> Pack:
         by=hwk("agent-1"),
         at=at,
     )
+    servers = server(schemes=["jwks_uri"], documents=[DWK["person"]])
+    only_servers = unsigned("unsupported_scheme", accept_signature_scheme="jwks_uri")
+    add(
+        "jwt-refused",
+        "An agent where only servers come",
+        "11.3.4, 11.12.1",
+        only_servers,
+        by=token("agent"),
+        at=servers,
+    )
     _hwk(Requests(pack))
     _jwks_uri(Requests(pack))
     _delegation(Requests(pack))

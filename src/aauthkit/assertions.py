@@ -16,7 +16,7 @@ from .protocol.tokens import AgentToken, AuthToken, PersonToken
 MAX_ASSERTIONS: Final = 4096
 """Verified tokens remembered by one verifier."""
 MAX_CHARACTERS: Final = 8 * 1024 * 1024
-"""Their length in all, in characters. A token takes about six times its length, with what was read from it."""
+"""Their length in all, in characters. A token takes about seven times its length, with what was read from it."""
 
 
 class Assertion(NamedTuple):
@@ -59,10 +59,12 @@ class Assertions:
     def remember(self, assertion: Assertion, now: float) -> None:
         """Keep it until it ends, is forgotten, or has to make room."""
         raw = assertion.token.raw
+        if len(raw) > self._max_characters:
+            return
         with self._lock:
             if raw in self._known:
                 return
-            if len(self._known) >= self._max_tokens or self._characters + len(raw) > self._max_characters:
+            while len(self._known) >= self._max_tokens or self._characters + len(raw) > self._max_characters:
                 self._make_room(now)
             self._known[raw] = assertion
             self._characters += len(raw)

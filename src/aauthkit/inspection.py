@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .discovery import Discovery, DiscoveryFailed
+from .explaining.wording import plain, relative
 from .protocol import headers as fields
 from .protocol.httpsig import BASE_COMPONENTS, SignatureSyntaxError, parse_signature_input, parse_signatures
 from .protocol.identifiers import NO_LOOPBACK, LoopbackProfile, is_server_identifier
@@ -36,6 +37,8 @@ from .protocol.tokens import (
     read_jwt,
     read_token,
 )
+
+__all__ = ["DOCUMENT_NAMES", "TOKEN_NAMES", "Check", "Inspector", "Report", "plain", "relative"]
 
 TOKEN_NAMES: Final = {
     AGENT_TYP: ("agent token", "§5.3"),
@@ -108,11 +111,6 @@ class Report:
             "checks": [{"ok": check.ok, "text": check.text} for check in self.checks],
             "inside": [report.as_json() for report in self.inside],
         }
-
-
-def plain(text: str) -> str:
-    """A stranger's text with what a terminal would obey, or a reader not see, written out as `\\x1b` and the like."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 
 class Inspector:
@@ -483,15 +481,3 @@ def _holds_private_key(value: object) -> bool:
 
 def _article(name: str) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
-
-
-def relative(seconds: float) -> str:
-    """A difference of time in words: `in 5 min`, `3 s ago`."""
-    size = abs(seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if size >= 2 * length:
-            text = f"{int(size // length)} {unit}"
-            break
-    else:
-        text = f"{int(size)} s"
-    return f"in {text}" if seconds > 0 else f"{text} ago"

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from .assertions import Assertion, Assertions
 from .callers import Agent, Caller, Delegate, Grant, Person, Pseudonym, Server
@@ -103,6 +103,15 @@ class Verified:
             raise SignatureFailure("invalid_signature", str(error)) from error
 
 
+class _Failed(NamedTuple):
+    """A signature that is not this key's over this base."""
+
+    key: PublicKey
+    base: bytes
+    signature: bytes
+    error: BadSignature
+
+
 class KeyNeeded(Exception):
     """The walk stops until this key has been looked up. `failed` is the cached key under which a signature failed."""
 
@@ -181,11 +190,11 @@ class Verifier:
         """The walk of draft-11 §11.3.4. Raises `SignatureFailure`, or `KeyNeeded` where it would have to wait."""
         now = self.clock()
         plain = read_plain(request)
-        verified = None if plain is None else self._verify_plain(plain, request, accepts, now, fetched)
-        if verified is not None:
-            return verified
         try:
-            return self._walk(request, accepts, now, fetched)
+            verified = None if plain is None else self._verify_plain(plain, request, accepts, now, fetched)
+            if isinstance(verified, Verified):
+                return verified
+            return self._walk(request, accepts, now, fetched, verified)
         except SignatureFailure as failure:
             failure.evidence = failure.evidence or self._evidence(request, accepts, now)
             raise
@@ -209,11 +218,11 @@ class Verifier:
 
     def _verify_plain(
         self, plain: PlainSignature, request: SignedRequest, accepts: Accepts, now: float, fetched: Fetched
-    ) -> Verified | None:
-        """`_walk` for a request in plain form, step by step; `None` as soon as a step is not plainly passed.
+    ) -> Verified | _Failed | None:
+        """`_walk` for a request in plain form, step by step; no `Verified` as soon as a step is not plainly passed.
 
         Nothing is refused here: `_walk` then decides, and says why. So this way in may cost time, but it cannot refuse
-        what `_walk` accepts; and no step is left out on it.
+        what `_walk` accepts; and no step is left out on it. A signature that failed is not tried twice.
         """
         # Step 1 is `read_plain`; steps 2 to 4:
         if not (
@@ -236,13 +245,15 @@ class Verifier:
             return None
         try:
             key.verify(base, plain.signature)
-        except BadSignature:
-            return None
+        except BadSignature as error:
+            return _Failed(key, base, plain.signature, error)
         self._admit_once(request, key, base, plain.created, now)
         return Verified(caller, key, plain.cover.names, plain.created, request, base)
 
-    def _walk(self, request: SignedRequest, accepts: Accepts, now: float, fetched: Fetched) -> Verified:
-        """Every step in full, for a request in any form."""
+    def _walk(
+        self, request: SignedRequest, accepts: Accepts, now: float, fetched: Fetched, failed: _Failed | None = None
+    ) -> Verified:
+        """Every step in full, for a request in any form; `failed` is a signature that was tried before."""
         # Step 1: all three fields, each in form; some of them is as bad as none.
         entry, signature, member = self._extract(request, accepts)
         # Step 2: what must be covered is.
@@ -260,6 +271,8 @@ class Verifier:
         except ComponentError as error:
             raise SignatureFailure("invalid_signature", f"a covered component: {error}") from error
         try:
+            if failed is not None and failed[:3] == (key, base, signature):
+                raise failed.error
             key.verify(base, signature)
         except BadSignature as error:
             if isinstance(caller, Server):

@@ -91,7 +91,7 @@ async def test_the_first_decision_stands(world: World) -> None:
     late = await browser.post(form.action, [*fields, ("verdict", "approved")])
     assert late.status == 410 and "Decided already" in late.text
     assert error_of(await agent.poll(answer)) == (410, "gone")
-    assert await world.server.agents() == []
+    assert await world.server.steward.agents() == []
 
 
 async def test_two_decisions_at_once_are_one(world: World) -> None:

@@ -42,7 +42,7 @@ async def test_first_contact_is_asked_who_and_then_what_in_one_visit(real_world:
     assert (response.status, response.json()["may"]) == (200, ["orders.place", "orders.read"])
     assert not response.aauth["reduced"]
     assert planner.opened == 1
-    assert waits(planner) == ["interaction", "approval"]
+    assert waits(planner) == ["interaction"]  # the second answer is the first of its own request (§11.8.1)
     assert real_world.issuing() == (1, 1)
     assert [one.level for one in real_world.api.seen if one.path == "/orders"] == ["aa-person+jwt", "aa-auth+jwt"]
     assert not await ada.has_questions()
@@ -161,7 +161,7 @@ async def test_denied_is_said_and_a_new_request_asks_again(real_world: World) ->
     await ada.denies()
     with pytest.raises(Denied):
         await call
-    assert await real_world.ps.agents() == []
+    assert await real_world.ps.steward.agents() == []
     call = planner.get("/orders")
     await ada.comes(await planner.errand())
     await ada.approves()

@@ -72,7 +72,7 @@ async def test_a_restarted_agent_is_the_same_agent_and_nobody_is_asked(real_worl
     assert response.json() == (await planner.get("/orders")).json()
     assert (await again.get("/agent")).json() == {"agent": "aauth:planner@agents.example"}
     assert again.opened == 0
-    assert len(await real_world.ps.agents()) == 1
+    assert len(await real_world.ps.steward.agents()) == 1
 
 
 async def test_what_was_taken_back_is_asked_again(real_world: World) -> None:
@@ -120,7 +120,7 @@ async def test_a_second_agent_is_asked_about_and_has_the_same_sub(real_world: Wo
     await ada.finds()
     await ada.approves("orders.read")
     assert (await call).json()["for"] == (await planner.get("/orders")).json()["for"]
-    agents = {one.sub for one in await real_world.ps.agents()}
+    agents = {one.sub for one in await real_world.ps.steward.agents()}
     assert agents == {"aauth:buyer@agents.example", "aauth:planner@agents.example"}
 
 
@@ -160,7 +160,7 @@ async def test_another_person_cannot_claim_an_agent_that_has_one(real_world: Wor
     await ada.finds()
     await ada.approves()
     assert (await call).status == 200
-    (bound,), account = await real_world.ps.agents(), await real_world.accounts.find("Ada")
+    (bound,), account = await real_world.ps.steward.agents(), await real_world.accounts.find("Ada")
     assert account is not None and bound.person == account.id
 
 

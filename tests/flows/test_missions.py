@@ -292,7 +292,7 @@ async def test_what_was_done_is_taken_into_the_log_in_order(world: World) -> Non
     record = {"action": "Search", "result": {"found": 12}, **named}
     answer = await agent.send("POST", "/audit", record)
     assert (answer.status, answer.body) == (201, b"")
-    log = await world.server.mission_log(mission["s256"])
+    log = await world.server.steward.mission_log(mission["s256"])
     assert [entry.number for entry in log] == list(range(1, len(log) + 1))
     assert [entry.kind for entry in log] == ["approved", "token", "permission", "audit"]
     assert log[-1].entry == {"action": "Search", "result": {"found": 12}}

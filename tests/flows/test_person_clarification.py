@@ -222,7 +222,7 @@ async def test_an_agent_may_ask_for_less_instead(world: World) -> None:
     assert auth["scope"] == "orders.read"
     (row,) = await world.database.fetch_all("SELECT asked, granted FROM person_decisions WHERE kind = 'scope'")
     assert (row["asked"], row["granted"]) == ("orders.read", "orders.read")
-    issued = await world.server.issued()
+    issued = await world.server.steward.issued()
     assert {one.resource_jti for one in issued if one.jti == auth["jti"]} == {claims_of(less)["jti"]}
 
 

@@ -42,7 +42,7 @@ async def test_a_lost_token_is_given_again(world: World, memory: str) -> None:
         assert auth_token(again) == lost
         assert body(again)["expires_in"] == claims_of(lost)["exp"] - int(world.clock())
         assert error_of(await agent.poll(waiting)) == (410, "gone")
-    assert [one.jti for one in await world.server.issued() if one.resource_jti] == [claims_of(lost)["jti"]]
+    assert [one.jti for one in await world.server.steward.issued() if one.resource_jti] == [claims_of(lost)["jti"]]
 
 
 async def test_a_lost_token_that_nobody_waited_for_is_given_again(world: World) -> None:

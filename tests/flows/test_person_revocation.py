@@ -53,7 +53,7 @@ async def every_endpoint(agent: AgentParty, waiting: Answer, resource_token: str
 
 async def issued_to(world: World, agent: AgentParty) -> dict[str, int | None]:
     """What was issued to an agent, by `jti`, and when it was revoked."""
-    return {one.jti: one.revoked for one in await world.server.issued() if one.agent_sub == agent.sub}
+    return {one.jti: one.revoked for one in await world.server.steward.issued() if one.agent_sub == agent.sub}
 
 
 async def test_where_to_revoke_is_published(world: World) -> None:
@@ -139,7 +139,7 @@ async def test_every_token_of_the_agent_ends_by_its_identity(world: World) -> No
     fresh = body(await agent.ask_person_token())["person_token"]
     assert claims_of(fresh)["sub"] == claims_of(token)["sub"]
     assert (await agent.ask_auth_token(agent.challenged(fresh), fresh)).status == 200
-    assert [bound.sub for bound in await world.server.agents()].count(agent.sub) == 1
+    assert [bound.sub for bound in await world.server.steward.agents()].count(agent.sub) == 1
 
 
 async def test_a_request_with_a_token_that_ended_ends_with_it(world: World) -> None:

@@ -36,8 +36,8 @@ async def bound(world: World, rules: str) -> tuple[AgentParty, Browser]:
     await browser.sign_up()
     person = (await world.server.accounts.list())[0].id
     agent = world.agent()
-    await world.server.bind_agent(PROVIDER, agent.sub, person)
-    await world.server.set_rules(read_rules(rules))
+    await world.server.steward.bind(PROVIDER, agent.sub, person)
+    await world.server.steward.set_rules(read_rules(rules))
     return agent, browser
 
 
@@ -59,7 +59,7 @@ async def test_where_a_rule_may_decide_no_page_is_opened(world: World) -> None:
 
 async def test_a_rule_never_gives_an_agent_its_person(world: World) -> None:
     """§13.14: an unbound agent waits for a person, whatever the rules say."""
-    await world.server.set_rules(read_rules(READ))
+    await world.server.steward.set_rules(read_rules(READ))
     assert (await world.agent().ask_person_token()).status == 202
 
 
@@ -84,10 +84,10 @@ async def test_never_holds_for_remembered_consent_and_what_waits(world: World) -
     waiting = await scope(agent, token, "orders.cancel orders.place")
     await browser.open_next()
     await browser.decide("approved", "orders.cancel", "orders.place", memory="kept")
-    await world.server.set_rules(read_rules(NEVER_CANCEL))
+    await world.server.steward.set_rules(read_rules(NEVER_CANCEL))
     assert error_of(await agent.poll(waiting)) == (403, "denied")
     assert error_of(await scope(agent, token, "orders.cancel")) == (403, "denied")
-    await world.server.set_rules(EMPTY)
+    await world.server.steward.set_rules(EMPTY)
     assert (await scope(agent, token, "orders.cancel")).status == 200
 
 
@@ -148,7 +148,7 @@ then = "may decide"
         "POST", f"/mission/{s256}", {"action": "completion", "summary": "x", "capabilities": ["interaction"]}
     )
     assert done.status == 202
-    log = await world.server.mission_log(s256)
+    log = await world.server.steward.mission_log(s256)
     assert log[0].entry["by"].startswith("rule small missions ")
 
 
@@ -164,13 +164,13 @@ async def test_rules_of_one_process_are_in_force_in_all(world: World) -> None:
     agent, _ = await bound(world, READ)
     other = world.make_server(world.database)
     await other.start()
-    await other.set_rules(EMPTY)
+    await other.steward.set_rules(EMPTY)
     assert (await agent.ask_person_token()).status == 202
 
 
 async def test_a_tool_of_the_mission_is_asked_about_where_a_rule_says_so(world: World) -> None:
     agent, _, mission = await approved(world, tools=[{"name": "Search"}])
     ask = '[[rule]]\nname = "ask"\nkinds = ["permission"]\nthen = "must ask"\n'
-    await world.server.set_rules(read_rules(ask))
+    await world.server.steward.set_rules(read_rules(ask))
     sent = {"action": "Search", "mission_s256": mission["s256"]}
     assert (await agent.send("POST", "/permission", sent)).status == 202

@@ -191,7 +191,7 @@ async def test_denied_is_said_once(world: World) -> None:
     assert browser.page is not None and "You denied" in browser.page.text
     assert error_of(await agent.poll(answer)) == (403, "denied")
     assert error_of(await agent.poll(answer)) == (410, "gone")
-    assert await world.server.agents() == []  # a refusal binds nobody
+    assert await world.server.steward.agents() == []  # a refusal binds nobody
     assert (await agent.ask_person_token()).status == 202
 
 
@@ -398,7 +398,7 @@ async def test_every_token_is_on_record(world: World) -> None:
     first = await granted(agent, browser, token, "orders.read", "orders.read")
     ada = await world.server.accounts.find("ada")
     assert ada is not None
-    by_jti = {issued.jti: issued for issued in await world.server.issued(ada.id)}
+    by_jti = {issued.jti: issued for issued in await world.server.steward.issued(ada.id)}
     person, auth = by_jti[claims_of(token)["jti"]], by_jti[claims_of(first)["jti"]]
     assert (person.typ, person.aud, person.exp) == ("aa-person+jwt", RESOURCE, claims_of(token)["exp"])
     assert (auth.typ, auth.presented_jti, auth.scope) == ("aa-auth+jwt", person.jti, frozenset({"orders.read"}))
@@ -409,4 +409,4 @@ async def test_every_token_is_on_record(world: World) -> None:
     ]
     kept = await world.database.fetch_all("SELECT * FROM person_issued")
     assert not any(part in str([dict(row) for row in kept]) for part in token.split(".")[1:])
-    assert [(a.iss, a.sub, a.person) for a in await world.server.agents()] == [(PROVIDER, agent.sub, ada.id)]
+    assert [(a.iss, a.sub, a.person) for a in await world.server.steward.agents()] == [(PROVIDER, agent.sub, ada.id)]

@@ -23,8 +23,8 @@ async def told(world: World) -> World:
 
 
 async def stop(world: World, agent: AgentParty, browser: Browser) -> None:
-    person = (await world.server.agents())[0].person
-    await world.server.stop_agent(person, PROVIDER, agent.sub)
+    person = (await world.server.steward.agents())[0].person
+    await world.server.steward.stop(person, PROVIDER, agent.sub)
 
 
 async def test_a_stopped_agent_is_refused_everywhere_also_with_a_fresh_token(told: World) -> None:
@@ -47,17 +47,17 @@ async def test_a_stopped_agent_is_refused_everywhere_also_with_a_fresh_token(tol
         assert error_of(answer) == (403, "denied")
     await told.server.deliver_revocations()
     assert {sent["jti"] for _, sent in told.network.sent} == {claims_of(token)["jti"], claims_of(auth)["jti"]}
-    states = {one.state for one in await told.server.deliveries(PROVIDER, agent.sub)}
+    states = {one.state for one in await told.server.steward.deliveries(PROVIDER, agent.sub)}
     assert states == {"recorded"}
 
 
 async def test_a_started_agent_asks_anew_and_what_was_allowed_stands(told: World) -> None:
     agent, browser, _ = await told.introduced()
     await stop(told, agent, browser)
-    person = (await told.server.agents())[0].person
-    assert (await told.server.agents())[0].stopped is not None
-    await told.server.start_agent(person, PROVIDER, agent.sub)
-    assert (await told.server.agents())[0].stopped is None
+    person = (await told.server.steward.agents())[0].person
+    assert (await told.server.steward.agents())[0].stopped is not None
+    await told.server.steward.start(person, PROVIDER, agent.sub)
+    assert (await told.server.steward.agents())[0].stopped is None
     assert (await agent.ask_person_token()).status == 200
 
 
@@ -65,7 +65,7 @@ async def test_nobody_stops_anothers_agent(told: World) -> None:
     agent, _, _ = await told.introduced()
     other = Browser(told)
     await other.sign_up("Bob")
-    for act in (told.server.stop_agent, told.server.start_agent, told.server.release_agent):
+    for act in (told.server.steward.stop, told.server.steward.start, told.server.steward.release):
         with pytest.raises(Problem) as caught:
             await act("bob", PROVIDER, agent.sub)
         assert caught.value.code == "not_found"
@@ -75,9 +75,9 @@ async def test_nobody_stops_anothers_agent(told: World) -> None:
 async def test_a_released_agent_may_get_another_person(told: World) -> None:
     """§13.14: what it had ends, and whoever agrees to it next is its person."""
     agent, _, token = await told.introduced()
-    person = (await told.server.agents())[0].person
-    await told.server.release_agent(person, PROVIDER, agent.sub)
-    assert await told.server.agents() == []
+    person = (await told.server.steward.agents())[0].person
+    await told.server.steward.release(person, PROVIDER, agent.sub)
+    assert await told.server.steward.agents() == []
     stale = await agent.ask_auth_token(agent.challenged(token), token)
     assert error_of(stale)[0] == 400
     bob = Browser(told)
@@ -87,7 +87,7 @@ async def test_a_released_agent_may_get_another_person(told: World) -> None:
     await bob.sign_up("Bob")
     await bob.decide("approved")
     assert (await agent.poll(answer)).status == 200
-    assert (await told.server.agents())[0].person != person
+    assert (await told.server.steward.agents())[0].person != person
 
 
 async def test_a_mission_that_its_person_ends_takes_its_tokens_along(told: World) -> None:
@@ -99,8 +99,8 @@ async def test_a_mission_that_its_person_ends_takes_its_tokens_along(told: World
     await browser.decide("approved", memory="kept")
     plain = body(await agent.poll(outside))["person_token"]
     waiting = await agent.ask_auth_token(agent.challenged(token, mission_s256=mission["s256"]), token)
-    person = (await told.server.agents())[0].person
-    await told.server.end_mission(person, mission["s256"], "revoked")
+    person = (await told.server.steward.agents())[0].person
+    await told.server.steward.end_mission(person, mission["s256"], "revoked")
     assert error_of(await agent.poll(waiting)) == (403, "revoked")
     over = await agent.ask_person_token(mission_s256=mission["s256"])
     assert error_of(over) == (403, "mission_terminated") and body(over)["termination_reason"] == "revoked"
@@ -126,19 +126,19 @@ async def test_what_could_not_be_told_is_told_at_the_repeat(told: World) -> None
     agent, _, token = await told.introduced()
     told.network.posts[REVOKE] = Answer(500, ())
     assert (await told.revoke(agent.token)).status == 200
-    assert [one.state for one in await told.server.deliveries(PROVIDER, agent.sub)] == ["waiting"]
+    assert [one.state for one in await told.server.steward.deliveries(PROVIDER, agent.sub)] == ["waiting"]
     told.network.posts[REVOKE] = Answer(200, ())
     told.network.sent.clear()
     assert (await told.revoke(agent.token)).status == 200
     assert [sent["jti"] for _, sent in told.network.sent] == [claims_of(token)["jti"]]
-    assert [one.state for one in await told.server.deliveries(PROVIDER, agent.sub)] == ["recorded"]
+    assert [one.state for one in await told.server.steward.deliveries(PROVIDER, agent.sub)] == ["recorded"]
 
 
 async def test_a_resource_without_an_endpoint_is_said_to_have_none(world: World) -> None:
     """PS-114, §11.12.3: `revocation_unsupported`."""
     agent, _, _ = await world.introduced()
     assert (await world.revoke(agent.token)).status == 200
-    assert [one.state for one in await world.server.deliveries(PROVIDER, agent.sub)] == ["revocation_unsupported"]
+    assert [one.state for one in await world.server.steward.deliveries(PROVIDER, agent.sub)] == ["revocation_unsupported"]
 
 
 async def test_what_is_taken_back_is_revoked_at_the_resource(told: World) -> None:

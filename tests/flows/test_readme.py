@@ -109,7 +109,7 @@ async def test_the_agent_and_the_api_of_the_readme_meet(
         names = await running
         assert names["agent"].identifier == "aauth:planner@agents.example"
         response = names["r"]
-        sub = next(one.sub for one in await world.ps.issued() if one.aud == API)
+        sub = next(one.sub for one in await world.ps.steward.issued() if one.aud == API)
         assert response.status_code == 200
         assert response.json() == {"orders": ["chair", "lamp"], "for": sub, "may": ["orders.read"]}
         assert response.extensions["aauth"]["granted"] == {"orders.read"}

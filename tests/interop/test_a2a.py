@@ -123,7 +123,7 @@ async def test_the_client_and_the_server_of_the_page_meet(
         running = asyncio.create_task(PAGE.run(asking))
         await place.allow(await Terminal(capsys).errand())
         names = await running
-        (sub,) = {one.sub for one in await place.world.ps.issued() if one.aud == STOCK}
+        (sub,) = {one.sub for one in await place.world.ps.steward.issued() if one.aud == STOCK}
         assert names["answers"] == [f"12 lamps, for {sub}"]
         assert place.levels(CARD) == ["aa-person+jwt"]
         assert place.levels("/a2a") == ["aa-person+jwt", "aa-auth+jwt"]

@@ -101,7 +101,7 @@ async def test_the_client_and_the_server_of_the_page_meet(
         await place.allow(await Terminal(capsys).errand())
         names = await running
         assert [tool.name for tool in names["tools"].tools] == ["quote"]
-        (sub,) = {one.sub for one in await place.world.ps.issued() if one.aud == PRICES}
+        (sub,) = {one.sub for one in await place.world.ps.steward.issued() if one.aud == PRICES}
         assert names["answer"].structured_content == {"item": "lamp", "total": 135, "for": sub}
         assert place.levels() == ["aa-person+jwt", *["aa-auth+jwt"] * 3]
         assert responses(place) == [

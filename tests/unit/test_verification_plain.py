@@ -52,7 +52,7 @@ def verdict(door: Verifier, request: SignedRequest, accepts: Accepts) -> object:
     try:
         verified = door.verify_now(request, accepts)
     except WireError as refusal:
-        return type(refusal), refusal.detail, refusal.answer()
+        return type(refusal), refusal.detail, refusal.answer(), getattr(refusal, "evidence", None)
     except KeyNeeded as need:
         return need.name, need.failed
     return verified.caller, verified.key, verified.covered, verified.created, verified.base
@@ -202,7 +202,7 @@ ENDPOINTS = st.sampled_from(
 
 
 def one_verdict(request: SignedRequest, accepts: Accepts) -> None:
-    """Cold, then with the token known from another endpoint, then sent once more: each time the same from both doors."""
+    """Cold, then with the token known from another endpoint, then once more: each time the same from both doors."""
     short, walk = two_doors()
     for endpoint in (accepts, ACCEPTS, accepts):
         assert verdict(short, request, endpoint) == verdict(walk, request, endpoint)

@@ -27,7 +27,7 @@ from .spans import token_request
 from .waiting import Pending, Resumes
 from .waits import Wait, Waits, name_of
 from .watching import Watch, unwatched
-from .withdrawing import withdrawn
+from .withdrawing import GivenUp
 
 SPOOL: Final = 1024 * 1024
 """Bytes kept of a body that can be read only once."""
@@ -93,6 +93,7 @@ class Standing:
     profiles: Profiles = field(default_factory=Profiles)
     flights: Flights = field(default_factory=Flights)
     shown: Shown = field(default_factory=Shown)
+    given_up: GivenUp = field(default_factory=GivenUp)
     shared: Shared | None = None
 
     @property
@@ -208,26 +209,26 @@ class Standing:
         place = self.place(identity, wait.resource, token.account)
         return await self.auth_token(identity, place, token, presented, connections, options)
 
-    async def given_up(self, name: Hashable, waiting: str, key: str) -> None:
-        """A call was cancelled. What nobody here waits for and no file keeps is withdrawn (draft-11 §7.5.2.3).
-
-        Else a person would go on deciding for nobody: a later process of this agent could not even ask for the answer.
-        """
-        wait = self.waits.find(waiting, key) if not self.waits.are_kept and name not in self.flights else None
-        if wait is not None:
-            await withdrawn(self.resumer, wait)
+    async def closed(self, client: object) -> None:
+        """A client has ended, and with the last one what was given up and is kept nowhere."""
+        try:
+            await self.given_up.close(client, self.waits, self.resumer)
+        finally:
+            await self.exchange.leave(client)
 
     async def _patiently(
         self, name: Hashable, waiting: str, key: str, run: Callable[[], Awaitable[Held]], options: Options
     ) -> Held:
         """One run for all; each waits for as long as it wants to. Raises `Pending`."""
         limit = options.wait
+        self.given_up.joined(waiting, key)
         while True:
             try:
                 async with asyncio.timeout(limit):
                     return await self.flights.share(name, run)
             except asyncio.CancelledError:
-                await self.given_up(name, waiting, key)
+                if name not in self.flights:
+                    self.given_up.note(self.waits.find(waiting, key), self.waits)
                 raise
             except TimeoutError:
                 known = self.waits.find(waiting, key)

@@ -101,6 +101,7 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
         self._standing = standing
         self._options = options
         self._inner = inner
+        standing.given_up.open(self)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request, after whatever was asked for on the way. Raises `AAuthError`."""
@@ -165,7 +166,7 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the connections of this client, and the agent's own where nobody else uses them."""
         await self._inner.aclose()
-        await self._standing.exchange.leave(self)
+        await self._standing.closed(self)
 
 
 class SyncTransport(httpx2.BaseTransport):
@@ -175,6 +176,7 @@ class SyncTransport(httpx2.BaseTransport):
         self._standing = standing
         self._options = options
         self._inner = inner
+        standing.given_up.open(self)
         self._entered = False
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -245,7 +247,9 @@ class SyncTransport(httpx2.BaseTransport):
         self._inner.close()
         if self._entered:
             self._entered = False
-            wait_for(self._standing.exchange.leave, self)
+            wait_for(self._standing.closed, self)
+        else:
+            self._standing.given_up.unused(self)
 
 
 def async_client(standing: Standing, options: Options, **settings: Any) -> httpx2.AsyncClient:

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "inspect": ("inspecting", "what a token, a header or a metadata document is, and whether it verifies"),
     "vectors": ("vectors", "measure this package, another implementation, or a running server by test vectors"),
     "explain": ("explaining", "why a signed request was refused, from what was captured of it"),
+    "doctor": ("examining", "what is wrong with an agent or a server, and what mends it"),
 }
 WIDEST: Final = 100
 INTERRUPTED: Final = 130

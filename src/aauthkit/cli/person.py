@@ -23,6 +23,7 @@ from ..person.server import Shown
 from ..running import LiveServer
 from ..store import Database
 from ..trust import Trust
+from . import stewarding
 from .failing import CalledWrongly, CommandError
 from .serving import add_serve, add_server, issuers, own, records, serve_installed, serve_own
 
@@ -49,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     passwd.add_argument("name", metavar="NAME", help="what they sign in with")
     people = below.add_parser("list", help="who has an account", description="Who has an account.")
+    stewarding.configure(below)
     for command, act in ((invite, _invite), (passwd, _passwd), (people, _list)):
         command.add_argument("--json", action="store_true", help="the outcome for a program")
         add_server(command)

@@ -218,6 +218,11 @@ class Discovery:
         flight = issuer.flights.get((dwk, what))
         if flight is not None and stale:
             return
+        renewed = issuer.flights.get((dwk, "metadata"))
+        if flight is None and what == "keys" and not stale and renewed is not None:
+            # The metadata is on its way, and is asked for once in a minute: where the keys are is known when it is here.
+            await asyncio.wait({renewed})
+            flight = issuer.flights.get((dwk, what))
         if flight is None:
             now = self._clock()
             wait = self._wait(issuer, dwk, now) if what == "keys" else issuer.wait(well_known(issuer.iss, dwk), now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -36,12 +36,12 @@ from ..protocol.tokens import (
 )
 from ..replay import ReplayCache
 from ..revocation import MIGRATIONS as REVOCATION_TABLES
-from ..revocation import Delivery, RevocationLimits, RevocationOutbox, Revocations, Revoker
+from ..revocation import RevocationLimits, RevocationOutbox, Revocations, Revoker
 from ..serving import Request, Routes
 from ..store import Database
 from ..trust import Trust
 from ..web import Pages
-from . import consents, missions, records
+from . import consents, records
 from .asked import Asked, owner_of
 from .clarifying import Clarifying
 from .conversation import ANSWER_WITHIN
@@ -51,14 +51,12 @@ from .granting import Granting
 from .intake import Intake
 from .issuing import Issuing
 from .judging import Judging
-from .missions import Entry, OwnMission, Reason
 from .pages.arrival import Arrival
 from .pages.decision import Decision
 from .pages.desk import Desk
 from .pages.home import Home
 from .pages.signing import Signing
 from .questions import LIFETIME, Questions
-from .records import BoundAgent, Issued
 from .requests import (
     ClarificationResponse,
     Declared,
@@ -68,7 +66,8 @@ from .requests import (
 )
 from .revoking import Revoking
 from .routes import routes
-from .rules import FixedRules, RuleBook, StoredRules, set_rules
+from .rules import FixedRules, RuleBook, StoredRules
+from .steward import Steward
 from .waiting import Room
 
 PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300")
@@ -107,7 +106,7 @@ class PersonServer:
     - `path_prefix`: a path that a proxy in front of this server stripped.
     - `older_forms`: what is read of peers that have not caught up, by name (`aauthkit.compatibility`).
 
-    `start` it before the first `answer`, `close` it at the end.
+    `start` it before the first `answer`, `close` it at the end. `steward` is for whoever runs it.
     """
 
     def __init__(
@@ -149,6 +148,7 @@ class PersonServer:
         revoker = Revoker(issuer, PERSON_DWK, keys, discovery=discovery, outbound=outbound, loopback=loopback)
         self._outbox = RevocationOutbox(issuer, database, revoker=revoker, clock=clock)
         self._revoking = Revoking(database, self._questions, self._outbox, clock=clock)
+        self.steward = Steward(issuer, database, outbox=self._outbox, revoking=self._revoking, clock=clock)
         own = replace(trust, person_servers=frozenset({issuer}))
         self._older = read_by(issuer, older_forms)
         self._revocations = self._make_revocations(own, ceilings, terms.revocations, path_prefix)
@@ -290,6 +290,10 @@ class PersonServer:
             return self._desk.pages.problem(Problem("not_found"))
         return await self._routes.answer(request)
 
+    async def deliver_revocations(self) -> None:
+        """Tell resources now what they are to be told; a server that runs does so by itself."""
+        await self._outbox.deliver_due()
+
     async def close(self) -> None:
         """Let go of other processes' news. Database and discovery belong to whoever made them."""
         await self._revocations.close()
@@ -390,71 +394,3 @@ class PersonServer:
         agent, _ = await self._intake.agent(request)
         await self._deferred.cancel(pending, owner_of(agent))
         return Answer(204, (("cache-control", "no-store"),))
-
-    # For whoever runs the server
-
-    async def agents(self, person: str | None = None) -> Sequence[BoundAgent]:
-        """The agents that have a person, newest first; those of the account `person` if given."""
-        return await records.agents(self._database, person)
-
-    async def issued(self, person: str | None = None) -> Sequence[Issued]:
-        """The tokens on record, newest first; those of the account `person` if given. Never the tokens themselves."""
-        return await records.issued(self._database, person)
-
-    async def stop_agent(self, person: str, agent_iss: str, agent_sub: str) -> None:
-        """Stop an agent: whatever it has ends here and at its resources, and it gets nothing until it is started.
-
-        Raises `Problem` 404 for an agent that is not this person's.
-        """
-        async with self._database.transaction() as tx:
-            await self._revoking.stop(tx, person, agent_iss, agent_sub, int(self._clock()))
-
-    async def start_agent(self, person: str, agent_iss: str, agent_sub: str) -> None:
-        """Let a stopped agent ask again; what was allowed before stands. Raises `Problem` 404 as `stop_agent`."""
-        async with self._database.transaction() as tx:
-            await self._revoking.start(tx, person, agent_iss, agent_sub)
-
-    async def release_agent(self, person: str, agent_iss: str, agent_sub: str) -> None:
-        """Let an agent have no person any more (draft-11 §13.14). Raises `Problem` 404 as `stop_agent`."""
-        async with self._database.transaction() as tx:
-            await self._revoking.release(tx, person, agent_iss, agent_sub, int(self._clock()))
-
-    async def end_mission(self, person: str, s256: str, reason: Reason = "revoked") -> None:
-        """End a mission of a person's, with all that was issued under it (draft-11 §8.6). Raises `Problem` 404."""
-        async with self._database.transaction() as tx:
-            await self._revoking.end_mission(tx, person, s256, reason, int(self._clock()))
-
-    async def set_rules(self, book: RuleBook) -> None:
-        """Put rules in force, in every process of this server, with the next request; an empty book clears them."""
-        async with self._database.transaction() as tx:
-            await set_rules(tx, book, int(self._clock()))
-
-    async def bind_agent(self, agent_iss: str, agent_sub: str, person: str) -> None:
-        """Make `person` the agent's ahead of its first request (draft-11 §13.14).
-
-        For whoever runs the server: a rule never does this. Raises `Problem` 400 where it has another person.
-        """
-        async with self._database.transaction() as tx:
-            if await records.bind_agent(tx, agent_iss, agent_sub, person, int(self._clock())) != person:
-                raise Problem("invalid_request", "this agent has another person; release it first")
-
-    async def deliver_revocations(self) -> None:
-        """Tell resources now what they are to be told; a server that runs does so by itself."""
-        await self._outbox.deliver_due()
-
-    async def deliveries(self, agent_iss: str | None = None, agent_sub: str | None = None) -> Sequence[Delivery]:
-        """What resources were told, or are still to be told, of tokens that ended; those of one agent if given."""
-        found = await self._outbox.deliveries()
-        if agent_iss is None or agent_sub is None:
-            return found
-        tokens = await records.ended_tokens(self._database, agent_iss, agent_sub, int(self._clock()))
-        own = {one.jti for one in tokens}
-        return [delivery for delivery in found if delivery.jti in own]
-
-    async def missions(self, person: str) -> Sequence[OwnMission]:
-        """The missions of the account `person`, newest first."""
-        return await missions.of_person(self._database, person)
-
-    async def mission_log(self, s256: str) -> Sequence[Entry]:
-        """What happened in a mission, in order (draft-11 §8.3)."""
-        return await missions.entries(self._database, s256)

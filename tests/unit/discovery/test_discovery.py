@@ -84,6 +84,27 @@ async def test_a_fetch_all_of_whose_waiters_left_is_kept(internet: Internet, dis
     assert (issuer.metadata_fetches, issuer.jwks_fetches) == (1, 1)
 
 
+async def test_keys_that_are_wanted_first_while_the_metadata_is_renewed_wait_for_it(
+    internet: Internet, discover: Discover, clock: Clock
+) -> None:
+    """§11.4: the metadata may not be asked for twice in a minute, and is on its way already."""
+    issuer = await internet.issuer("agents.example")
+    discovery, gate = discover(), asyncio.Event()
+    await discovery.metadata(issuer.iss, AGENT_DWK)
+    clock.advance(3600)
+    issuer.replies[issuer.metadata_path] = json_reply(issuer.metadata)
+    issuer.replies[issuer.metadata_path].gate = gate
+    renewing = asyncio.create_task(discovery.metadata(issuer.iss, AGENT_DWK))
+    while issuer.metadata_fetches < 2:
+        await asyncio.sleep(0.001)
+    waiters = [asyncio.create_task(discovery.key(issuer.iss, AGENT_DWK, issuer.kid)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert {key.kid for key in await asyncio.gather(*waiters)} == {issuer.kid}
+    assert (await renewing).issuer == issuer.iss
+    assert (issuer.metadata_fetches, issuer.jwks_fetches) == (2, 1)
+
+
 async def test_a_cached_key_is_given_at_once_from_any_thread(internet: Internet, discover: Discover) -> None:
     issuer = await internet.issuer("agents.example")
     discovery = discover()
