@@ -15,6 +15,10 @@ ROUNDS = 7
 """Rounds of a figure unless it says otherwise; never fewer than five."""
 
 
+class Unavailable(Exception):
+    """A figure cannot be measured here, for want of something that is not a Python package."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One row: the ratio of each round, and the goal its median is held against; `None` for one that is reported."""

@@ -18,7 +18,7 @@ from aauthkit.protocol.messages import SignedRequest
 from aauthkit.verification import Verifier
 from tests.plugins.signing import Issuer
 
-from .measuring import ROUNDS, Figure
+from .measuring import ROUNDS, Figure, Unavailable
 from .parties import ACCEPTS, ISSUER, Agent, afresh, verifier
 
 PACKAGE = "@hellocoop/httpsig"
@@ -103,13 +103,13 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 def installed() -> Path:
-    """The package's entry, installed if it is not there yet. Raises `RuntimeError` without Node and npm."""
+    """The package's entry, installed if it is not there yet. Raises `Unavailable` without Node and npm."""
     entry = KEPT / "node_modules" / PACKAGE / "dist" / "index.js"
     manifest = entry.parent.parent / "package.json"
     if manifest.exists() and json.loads(manifest.read_text())["version"] == VERSION:
         return entry
     if shutil.which("npm") is None or shutil.which("node") is None:
-        raise RuntimeError("js_verify_ratio needs node and npm")
+        raise Unavailable("js_verify_ratio needs node and npm")
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / "package.json").write_text('{"private": true}\n')
     command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]

@@ -96,7 +96,7 @@ async def _verifying(issuer: Issuer, agent: Agent, now: float) -> list[Row]:
     bases = [await door.verify(request, accepts) for request in requests]
     floor = [(raw_signature(one.request) + one.base, one.key.raw) for one in bases]
     ways: list[tuple[str, str, Call, Sequence[SignedRequest]]] = [
-        ("aauthkit", "token seen before; replay, revocation and audience looked at", _ours(door, accepts), requests),
+        ("aauthkit", "token seen before; its audience, times and revocation looked at", _ours(door, accepts), requests),
         ("aauthkit", "token never seen", _ours_cold(door, accepts), requests),
         ("aauth", "auth token, its issuer's signature each time", _aauth(issuer), _signed_by_aauth(agent)),
         (

@@ -1,25 +1,23 @@
-"""What protection costs a server: a protected route over a bare one, a call that was held over two that were not."""
+"""What protection costs a server: a protected route over a bare one, a call that was held over two that were not.
+
+Both by the processor time of a FastAPI application under uvicorn, in a process of its own, which is what bounds a
+server that is busy. What it is sent was signed before; tokens were seen before, requests never.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aauthkit.serving import Request
-from aauthkit.store import open_database
-from tests.plugins.holding import ORDER, Shop
-from tests.plugins.remembering import path_of
-from tests.plugins.resources import ask
+from aauthkit.serving import BytesBody, Request
 from tests.plugins.serving import reserved
 from tests.plugins.signing import Issuer, Signer, new_key
 
@@ -30,37 +28,68 @@ REQUESTS = 400
 """Requests of each kind in a round."""
 CONNECTIONS = 8
 HELD = 60
-"""Calls that are held, in a round: no more are kept for one caller."""
-BATCH = 6
-
-
-# A protected route over a bare one.
+"""Calls that are held, in a round: hardly more are kept for one caller."""
+ORDER = b'{"item":"lamp"}'
+_CLIENT = (("accept", "*/*"), ("accept-encoding", "gzip, deflate"), ("user-agent", "bench/1.0"))
 
 
 async def protected_route_over_bare() -> Figure:
-    """Requests per second of a FastAPI route that needs a grant, over those of one that needs nothing.
-
-    By the server's own processor time, which is what bounds a server that is busy.
-    """
-    issuer = Issuer(ISSUER)
-    key = new_key()
+    """Requests per second of a FastAPI route that needs a grant, over those of one that needs nothing."""
+    issuer, rounds = Issuer(ISSUER), []
     with _routes(issuer) as port:
-        rounds = []
-        for number in range(ROUNDS + 1):
-            signer = Signer.token(key, issuer.auth_token(key.public, API, "orders.read", now=int(time.time())))
+        for _ in range(ROUNDS + 1):
             plain = [_wire(Request("GET", "/bare/orders", (("host", "api.example"), *_CLIENT)))] * REQUESTS
+            reader = Caller(issuer, "orders.read").grant
+            signed = [_wire(reader.sign("GET", f"{API}/orders", headers=_CLIENT, now=_now())) for _ in plain]
             bare, protected = 0.0, 0.0
-            signed = [_wire(signer.sign("GET", f"{API}/orders", headers=_CLIENT, now=int(time.time()))) for _ in plain]
             for start in range(0, REQUESTS, REQUESTS // 4):
-                bare += await _spent(port, plain[start : start + REQUESTS // 4])
-                protected += await _spent(port, signed[start : start + REQUESTS // 4])
-            if number:
-                rounds.append(bare / protected)
+                bare += (await _answered(port, plain[start : start + REQUESTS // 4], 200))[0]
+                protected += (await _answered(port, signed[start : start + REQUESTS // 4], 200))[0]
+            rounds.append(bare / protected)
     what = "requests/s of a protected over a bare FastAPI route under uvicorn (h11), by the server's processor time"
-    return Figure("protected_route_over_bare", what, 0.65, "higher", rounds, f"{REQUESTS} requests a round of each")
+    return Figure("protected_route_over_bare", what, 0.65, "higher", rounds[1:], f"{REQUESTS} requests of each a round")
 
 
-_CLIENT = (("accept", "*/*"), ("accept-encoding", "gzip, deflate"), ("user-agent", "bench/1.0"))
+async def deferred_over_direct() -> Figure:
+    """A call that is held, and run by the poll that brings its auth token, over two calls that had theirs at once."""
+    issuer, rounds = Issuer(ISSUER), []
+    with _routes(issuer) as port:
+        for _ in range(ROUNDS + 1):
+            rounds.append(await _deferred(port, Caller(issuer, "orders.place")))
+    what = "a call held and then run by its poll, over two plain authorized calls, every step durable on SQLite"
+    return Figure("deferred_over_direct", what, 1.5, "lower", rounds[1:], f"{HELD} calls a round, under uvicorn (h11)")
+
+
+async def _deferred(port: int, caller: Caller) -> float:
+    held = direct = 0.0
+    for _ in range(4):
+        orders = [_wire(caller.order(caller.person)) for _ in range(HELD // 4)]
+        spent, heads = await _answered(port, orders, 202)
+        pending = [head.partition(b"location: ")[2].partition(b"\r\n")[0].decode() for head in heads]
+        polls = [_wire(caller.grant.sign("GET", url, headers=_CLIENT, now=_now())) for url in pending]
+        held += spent + (await _answered(port, polls, 201))[0]
+        plain = [_wire(caller.order(caller.grant)) for _ in range(HELD // 2)]
+        direct += (await _answered(port, plain, 201))[0]
+    return held / direct
+
+
+class Caller:
+    """An agent with a person token and an auth token, for one key."""
+
+    def __init__(self, issuer: Issuer, scope: str) -> None:
+        key, now = new_key(), _now()
+        self.person = Signer.token(key, issuer.person_token(key.public, API, now=now))
+        self.grant = Signer.token(key, issuer.auth_token(key.public, API, scope, now=now))
+
+    def order(self, signer: Signer) -> Request:
+        return signer.sign("POST", f"{API}/orders", body=ORDER, headers=_CLIENT, now=_now())
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+# The server, and what is sent to it.
 
 
 @contextmanager
@@ -68,16 +97,17 @@ def _routes(issuer: Issuer) -> Iterator[int]:
     listener = reserved()
     port = int(listener.getsockname()[1])
     listener.close()
-    command = [sys.executable, "-m", "bench.route_server", str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as server:
-        assert server.stdin is not None
-        server.stdin.write(json.dumps(issuer.jwks()).encode())
-        server.stdin.close()
-        try:
-            _until_listening(port)
-            yield port
-        finally:
-            server.terminate()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "bench.route_server", str(port), str(Path(folder) / "orders.db")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as server:
+            assert server.stdin is not None
+            server.stdin.write(json.dumps(issuer.jwks()).encode())
+            server.stdin.close()
+            try:
+                _until_listening(port)
+                yield port
+            finally:
+                server.terminate()
 
 
 def _until_listening(port: int) -> None:
@@ -93,82 +123,33 @@ def _until_listening(port: int) -> None:
 
 def _wire(request: Request) -> bytes:
     fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers)
-    return f"{request.method} {request.target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
+    body = request.body.data if isinstance(request.body, BytesBody) else b""
+    return f"{request.method} {request.target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1") + body
 
 
-async def _spent(port: int, messages: Sequence[bytes]) -> float:
-    """Seconds of the server's processor time for these requests, over several connections at once."""
-    begun = await _clock(port)
+async def _answered(port: int, messages: Sequence[bytes], status: int) -> tuple[float, list[bytes]]:
+    """Seconds of the server's processor time for these requests, over several connections; and the heads of answers."""
+    begun = await _spent(port)
     shares = [messages[number::CONNECTIONS] for number in range(CONNECTIONS)]
-    await asyncio.gather(*(_send(port, share) for share in shares))
-    return await _clock(port) - begun
+    answers = await asyncio.gather(*(_send(port, share, status) for share in shares if share))
+    spent = await _spent(port) - begun
+    return spent, [head for share in answers for head, _ in share]
 
 
-async def _send(port: int, messages: Sequence[bytes]) -> bytes:
-    """Each request once the one before it was answered, on one connection; the last body."""
+async def _send(port: int, messages: Sequence[bytes], status: int) -> list[tuple[bytes, bytes]]:
+    """Head and body of each answer; each request is sent once the one before it was answered, on one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = b""
+    answers = []
     for message in messages:
         writer.write(message)
         head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        body = await reader.readexactly(length)
+        answers.append((head, await reader.readexactly(length)))
+        assert head.startswith(b"HTTP/1.1 %d" % status), answers[-1]
     writer.close()
-    return body
+    return answers
 
 
-async def _clock(port: int) -> float:
-    return float(await _send(port, [_wire(Request("GET", "/spent", (("host", "api.example"),)))]))
-
-
-# A call that is held.
-
-
-async def deferred_over_direct() -> Figure:
-    """A call that is held and then released by its auth token, over two calls that had theirs at once."""
-    rounds = await _deferring(durable=False)
-    what = "a call held and released (202, then the poll that runs it) over two plain authorized calls, durable"
-    return Figure("deferred_over_direct", what, 1.5, "lower", rounds, f"on SQLite, {HELD} calls a round")
-
-
-async def _deferring(*, durable: bool) -> list[float]:
-    clock = time.perf_counter if durable else time.process_time
-    with tempfile.TemporaryDirectory() as name:
-        database = await open_database(Path(name) / "shop.db", durable=durable)
-        shop = Shop(database)
-        await shop.resource.start()
-        rounds = [await _deferred_round(shop, clock) for _ in range(ROUNDS + 1)]
-        await shop.resource.close()
-        await database.close()
-    return rounds[1:]
-
-
-async def _deferred_round(shop: Shop, clock: Callable[[], float]) -> float:
-    """The median of batches, each beside as many calls that are not held. Tokens were seen before, requests never."""
-    shop.world.key = new_key()
-    person, grant = shop.person(), shop.grant()
-    orders = iter([_order(shop, person) for _ in range(HELD)])
-    plain = iter([_order(shop, grant) for _ in range(2 * HELD)])
-    gc.collect()
-    gc.freeze()
-    pairs = []
-    for _ in range(0, HELD, BATCH):
-        begun = clock()
-        pending = [path_of(await ask(shop.app, next(orders))) for _ in range(BATCH)]
-        held = clock() - begun
-        polls = [grant.sign("GET", f"{API}{path}", now=int(shop.clock.now)) for path in pending]
-        begun = clock()
-        for poll in polls:
-            assert (await ask(shop.app, poll)).status == 201
-        held += clock() - begun
-        begun = clock()
-        for _ in range(2 * BATCH):
-            assert (await ask(shop.app, next(plain))).status == 201
-        pairs.append(held / (clock() - begun))
-    gc.unfreeze()
-    return statistics.median(pairs)
-
-
-def _order(shop: Shop, signer: Signer) -> Request:
-    return signer.sign("POST", f"{API}/orders", body=ORDER, now=int(shop.clock.now))
+async def _spent(port: int) -> float:
+    ((_, body),) = await _send(port, [_wire(Request("GET", "/spent", (("host", "api.example"),)))], 200)
+    return float(body)

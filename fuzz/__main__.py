@@ -1,4 +1,4 @@
-"""`python -m fuzz TARGET [--seconds N] [--keep DIR]`: libFuzzer (by atheris) on one target, from the corpus beside this.
+"""`python -m fuzz TARGET [--seconds N] [--keep DIR]`: libFuzzer (by atheris) on one target, with its corpus.
 
 What is found new is written to `DIR`, or forgotten. A finding ends the run with its input under `DIR`, or here.
 """

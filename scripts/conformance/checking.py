@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from .document import TARGET, document
 from .drafts import DRAFTS, Sentence, read_drafts
 from .listing import ROOT, Fault, Requirement, read_faults, read_requirements
 
-SPEC = ROOT.parent / "shared" / "spec"
-FAULT_LIST = ROOT.parent / "shared" / "faults.md"
+SPEC = Path(os.environ.get("AAUTHKIT_SPEC") or ROOT.parent / "shared" / "spec")
+"""Where the drafts lie, if they are at hand."""
 
 
 def drafts_at_hand(folder: Path = SPEC) -> bool:
@@ -79,13 +80,22 @@ def against_documents(rows: Sequence[Requirement], faults: Sequence[Fault]) -> I
         yield f"docs/security.md: there is no test {name}"
 
 
-def findings() -> list[str]:
-    """Everything that is wrong. The parts that need the drafts are left out where those do not lie at hand."""
+def own_findings() -> list[str]:
+    """What is wrong between list, code, tests and documents."""
     rows, allowed = read_requirements()
     faults = read_faults()
-    found = [*against_code(rows, allowed), *against_faults(faults), *against_documents(rows, faults)]
-    if drafts_at_hand():
-        found += against_drafts(rows, read_drafts(SPEC))
-    if FAULT_LIST.is_file():
-        found += against_fault_list(faults, FAULT_LIST.read_text("utf-8"))
+    return [*against_code(rows, allowed), *against_faults(faults), *against_documents(rows, faults)]
+
+
+def drafts_findings(folder: Path) -> list[str]:
+    """What is wrong between the list and the drafts in `folder`, and a list of faults that lies beside it."""
+    found = list(against_drafts(read_requirements()[0], read_drafts(folder)))
+    faults = folder.parent / "faults.md"
+    if faults.is_file():
+        found += against_fault_list(read_faults(), faults.read_text("utf-8"))
     return found
+
+
+def findings() -> list[str]:
+    """Everything. The part that needs the drafts is left out where those do not lie at hand."""
+    return own_findings() + (drafts_findings(SPEC) if drafts_at_hand() else [])

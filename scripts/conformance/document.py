@@ -20,9 +20,9 @@ HEAD = """\
 
 Every sentence with MUST, MUST NOT or REQUIRED in the two drafts this project follows, in our words: the function that
 obeys it, a test that it does what it must, and a test that it does not do what it must not. The list is
-`conformance/requirements.toml`, with a hash of each sentence; `python -m scripts.conformance check` compares it with the
-drafts where they lie at hand, imports every function and looks up every test. A rule of ours without both tests, or a
-test that is gone, fails the build.
+`conformance/requirements.toml`, with a hash of each sentence; `python -m scripts.conformance check` compares it with
+the drafts where they lie at hand, imports every function and looks up every test. A rule of ours without both tests,
+or a test that is gone, fails the build.
 """
 WORDS = {
     "obeyed": "obeyed",
@@ -63,12 +63,14 @@ def _row(row: Requirement) -> str:
 
 def _waiting(rows: Sequence[Requirement]) -> Iterator[str]:
     waits = Counter(row.reason for row in rows if row.status == "not-built")
-    yield "What is not built yet waits for: " + "; ".join(f"{why} ({count})" for why, count in waits.most_common()) + "."
+    yield (
+        "What is not built yet waits for: " + "; ".join(f"{why} ({count})" for why, count in waits.most_common()) + "."
+    )
 
 
 def _faults(faults: Sequence[Fault]) -> Iterator[str]:
     yield "\n## Faults that others had\n"
-    yield "What implementations were found to do, and the tests here that carry the identifier in their docstring or name.\n"
+    yield "What implementations were found to do, and tests here that carry the identifier in docstring or name.\n"
     yield "| fault | what must happen | tests |\n|---|---|---|"
     for fault in faults:
         tests = "<br>".join(map(_test, fault.tests)) or f"*not built yet*: {fault.later}"

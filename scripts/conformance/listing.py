@@ -68,7 +68,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that others had, in our words, and the tests that carry its identifier; `later` says what it waits for."""
+    """A fault that others had, in our words, and the tests that carry its identifier; or what it waits for."""
 
     id: str
     rule: str

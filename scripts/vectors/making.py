@@ -24,6 +24,8 @@ from . import (
     case_schemes,
 )
 from .keys import KEYS
+from .rules import DECIDED, OTHERS
+from .schema import SCHEMA
 from .world import DOCUMENTS
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "vectors"
@@ -52,6 +54,11 @@ GROUPS = (
 )
 ABOUT_KEYS = "Key pairs of these vectors, for whoever wants to sign cases of their own. Use them for nothing else."
 
+ABOUT_RULES = (
+    "Every sentence that binds, by draft (P11: protocol -11, SK9: Signature-Keys -09), section and running number: the "
+    "vectors that decide it (* stands for any characters), or why no bytes decide it."
+)
+
 
 def files() -> dict[str, str]:
     """Name and text of every file that is made."""
@@ -63,5 +70,8 @@ def files() -> dict[str, str]:
     made = {f"{pack.group}.json": pack.text() for pack in packs}
     keys = {"about": ABOUT_KEYS, "keys": [key.private for key in KEYS.values()]}
     made["keys.json"] = json.dumps(keys, indent=1) + "\n"
+    rules = {"decided": {name: vectors.split() for name, vectors in DECIDED.items()}, "others": OTHERS}
+    made["rules.json"] = json.dumps({"about": ABOUT_RULES, **rules}, indent=1) + "\n"
+    made["schema.json"] = json.dumps(SCHEMA, indent=1) + "\n"
     made["documents.json"] = json.dumps({"documents": DOCUMENTS}, indent=1) + "\n"
     return made

@@ -269,7 +269,7 @@ class Verifier:
         try:
             base = signature_base(request, entry)
         except ComponentError as error:
-            raise SignatureFailure("invalid_signature", f"a covered component: {error}") from error
+            raise self._unverified(f"a covered component: {error}", request, accepts, now, key) from error
         try:
             if failed is not None and failed[:3] == (key, base, signature):
                 raise failed.error
@@ -278,11 +278,17 @@ class Verifier:
             if isinstance(caller, Server):
                 self._retry(caller.iss, caller.dwk, kid or key.thumbprint, key, fetched)
             cause = known_mistake(request, entry, key, signature)
-            failure = SignatureFailure("invalid_signature", cause or str(error))
-            failure.evidence = self._evidence(request, accepts, now, key)
-            raise failure from error
+            raise self._unverified(cause or str(error), request, accepts, now, key) from error
         self._admit_once(request, key, base, created, now)
         return Verified(caller, key, entry.bare_names, created, request, base)
+
+    def _unverified(
+        self, why: str, request: SignedRequest, accepts: Accepts, now: float, key: PublicKey
+    ) -> SignatureFailure:
+        """The refusal of a signature that does not verify under `key`, with what it takes to explain it."""
+        failure = SignatureFailure("invalid_signature", why)
+        failure.evidence = self._evidence(request, accepts, now, key)
+        return failure
 
     def _admit_once(self, request: SignedRequest, key: PublicKey, base: bytes, created: int, now: float) -> None:
         """draft-11 §11.3.4.2: a request that changes something counts once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aauthkit.agent import Ask, ChallengeRefused, Denied, NoResourceIdentifier, Unreachable
+from aauthkit.agent.describing import describe_for_nobody
 from aauthkit.cli.describing import lines
 from aauthkit.protocol.headers import interaction_required
 from aauthkit.protocol.jose import parse_json
@@ -181,3 +182,20 @@ async def test_what_is_no_ask_is_an_error_before_anything_is_sent(parties: Parti
     with pytest.raises(TypeError):
         await open_client(parties.agent()).get(ORDERS, extensions={"aauth": {"scope": "x"}})
     assert parties.resource.requests == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "lacks"),
+    [
+        ("auth-token", ("agent token", "person server", "person token", "auth token")),
+        ("session-token", ("agent token", "session token")),
+        ("something-new", ("agent token",)),
+    ],
+)
+async def test_whoever_is_no_agent_is_told_what_they_lack(parties: Parties, mode: str, lacks: tuple[str, ...]) -> None:
+    """`fetch --describe --as key`: no agent is needed, and nothing is signed."""
+    described(parties, access_mode=mode)
+    found = await describe_for_nobody(f"{ORDERS}?x=1", parties.egress())
+    assert (found.resource, found.lacks) == ("https://api.example", lacks)
+    assert not any(one.held for one in found.scopes)
+    assert parties.resource.seen == []

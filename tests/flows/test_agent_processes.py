@@ -103,7 +103,7 @@ def patient(parties: Parties) -> None:
 async def test_a_process_that_dies_while_it_waits_leaves_the_wait_to_the_others(
     parties: Parties, tmp_path: Path
 ) -> None:
-    """F39, F42: a killed process holds no lock; the next goes on with the same request, and nobody is shown anything."""
+    """F39, F42: a killed process holds no lock; the next goes on with the same request, nobody is shown it."""
     patient(parties)
     async with fleet_of(parties, tmp_path, 3) as fleet:
         first, *others = fleet.members
@@ -165,7 +165,9 @@ async def test_a_refused_token_is_dropped_for_all_processes(parties: Parties, tm
     async with fleet_of(parties, tmp_path, 2) as fleet:
         first, second = fleet.members
         await first.order(url=PERSON_URL, calls=1, now=parties.clock())
-        refused = Reply(401, (("signature-error", "error=revoked_jwt"), ("aauth-requirement", "requirement=person-token")))
+        refused = Reply(
+            401, (("signature-error", "error=revoked_jwt"), ("aauth-requirement", "requirement=person-token"))
+        )
         parties.resource.script["/person"] = [refused]
         assert (await first.order(url=PERSON_URL, calls=1, now=parties.clock()))["outcomes"] == [200]
         assert (await second.order(url=PERSON_URL, calls=1, now=parties.clock()))["outcomes"] == [200]

@@ -317,6 +317,20 @@ def test_the_steps_of_the_scale_by_hand(town: Town) -> None:
     assert "← 401 requirement=person-token" in shown.err
 
 
+def test_a_resource_is_described_to_whoever_as_names(town: Town) -> None:
+    """`--describe` calls nothing, whoever would sign; only an agent needs one."""
+    orders = f"{town.api}/orders"
+    for level in (("--as", "key"), ("--as", "server")):
+        shown = town.commands.run("fetch", "--describe", *level, "-q", "--json", orders)
+        assert shown.code == 0, shown.err
+        assert (shown.json["resource"], shown.json["lacks"][0]) == (town.api, "agent token")
+        assert "orders.read" in [scope["scope"] for scope in shown.json["scopes"]]
+    agent = town.agent("curious")
+    shown = town.commands.run("fetch", "--describe", "--as", "agent", "--agent", agent, "-q", orders)
+    assert (shown.code, shown.out.splitlines()[0]) == (0, town.api)
+    assert "you lack" in shown.out
+
+
 def test_fetch_sends_a_body_from_a_file_or_standard_input(town: Town) -> None:
     (town.commands.root / "body").write_text("{")
     for data, stdin in (("@body", ""), ("-", "{")):

@@ -55,9 +55,6 @@ async def test_what_was_allowed_is_not_asked_again_until_it_is_taken_back(world:
     for asked in ("orders.read", "orders.read orders.place"):
         answer = await agent.ask_auth_token(agent.challenged(token, asked), token)
         assert claims_of(body(answer)["auth_token"])["scope"] == "orders.read"
-    # What was left out then is not given now, and is not asked again either.
-    answer = await agent.ask_auth_token(agent.challenged(token, "orders.place"), token)
-    assert error_of(answer) == (403, "denied")
     # Another account is another question.
     answer = await agent.ask_auth_token(agent.challenged(token, account="work"), token)
     assert answer.status == 202
@@ -73,6 +70,26 @@ async def test_what_was_allowed_is_not_asked_again_until_it_is_taken_back(world:
     answer = await agent.ask_auth_token(agent.challenged(token), token)
     assert error_of(answer) == (400, "revoked_presented_token")
     assert (await agent.ask_person_token()).status == 202
+
+
+async def test_what_was_left_out_is_asked_again_where_it_is_asked_for_by_itself(world: World) -> None:
+    """Unticked is no refusal for ever: beside what was granted it stays out in silence, alone it is a question.
+
+    A refusal then answers that one question, and takes nothing back that was allowed.
+    """
+    agent, browser, token = await world.introduced()
+    await granted(agent, browser, token, "orders.read orders.place", "orders.read")
+    answer = await agent.ask_auth_token(agent.challenged(token, "orders.place"), token)
+    await browser.open_next()
+    await browser.decide("denied")
+    assert error_of(await agent.poll(answer)) == (403, "denied")
+    for asked in ("orders.read", "orders.read orders.place"):
+        answer = await agent.ask_auth_token(agent.challenged(token, asked), token)
+        assert claims_of(body(answer)["auth_token"])["scope"] == "orders.read"
+    again = await granted(agent, browser, token, "orders.place", "orders.place")
+    assert claims_of(again)["scope"] == "orders.place"
+    answer = await agent.ask_auth_token(agent.challenged(token, "orders.read orders.place"), token)
+    assert set(claims_of(body(answer)["auth_token"])["scope"].split()) == {"orders.read", "orders.place"}
 
 
 async def test_consent_is_for_one_agent_place_account_and_scope(world: World) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from introspection_aauth.access_server import AccessServer, Verdict
+from introspection_aauth.access_server import MemoryStore as AccessStore
 from introspection_aauth.fastapi import access_server_router, person_server_router
 from introspection_aauth.person_server import ApprovalStatus, MemoryStore, PersonServer
 from introspection_aauth.protocol import SigningKey as TheirKey
@@ -341,29 +343,56 @@ async def test_its_signer_is_understood_by_our_resource(place: Place, rows: Rows
 # Its access server.
 
 
-async def test_its_access_server_takes_the_request_of_our_person_server(
-    authority: Authority, tmp_path: Path, rows: Rows
-) -> None:
-    """§9.1.1: signed with `jwks_uri` by the key that our person server publishes, with three tokens of ours."""
-    async with open_peer_world(authority, tmp_path) as world:
+@asynccontextmanager
+async def with_access_server(
+    authority: Authority, folder: Path, verdict: Verdict
+) -> AsyncIterator[tuple[PeerWorld, AccessServer]]:
+    """All of it ours, and its access server, whose policy says `verdict`."""
+    async with open_peer_world(authority, folder) as world:
         access = AccessServer(
             ELSEWHERE,
             TheirKey.generate(),
-            lambda request: Verdict.allow(),
+            lambda request: verdict,
             resources=[API],
             person_servers=[PS],
             agent_providers=[PROVIDER],
             http=httpx2.AsyncClient(transport=world.egress.async_transport()),
+            retry_after=0,
         )
         app = FastAPI()
         app.include_router(access_server_router(access))
         await world.serve(ELSEWHERE, app)
+        yield world, access
+        await access.http.aclose()
+
+
+async def test_its_access_server_waits_for_somebody(authority: Authority, tmp_path: Path, rows: Rows) -> None:
+    """§11.8: 202 to our person server, which polls with its own key."""
+    async with with_access_server(authority, tmp_path, Verdict.approval()) as (world, access):
+        first, person = await _federated(world)
+        own = Credential.from_server(world.issuer(PS).key, PS, PERSON_DWK)
+
+        async def decides(_pending: Pending) -> None:
+            assert isinstance(access.store, AccessStore)
+            for name, record in list(access.store.requests.items()):
+                if record.status == "pending":
+                    await access.decide(name, approved=True, decided_by="an owner")
+
+        answer = await world.outbound().follow(first, f"{ELSEWHERE}/token", own, on_pending=decides, wait=0)
+        assert first.status == 202 and read_token(said(answer)["auth_token"], {AUTH_TYP}).sub == person.sub
+    rows.add(INTROSPECTION, ACCESS, "an auth token that waits for somebody (§9.1.2, §11.8)", WORKS)
+
+
+async def test_its_access_server_takes_the_request_of_our_person_server(
+    authority: Authority, tmp_path: Path, rows: Rows
+) -> None:
+    """§9.1.1: signed with `jwks_uri` by the key that our person server publishes, with three tokens of ours."""
+    async with with_access_server(authority, tmp_path, Verdict.allow()) as (world, _):
         answer, person = await _federated(world)
         token = read_token(said(answer)["auth_token"], {AUTH_TYP})
         assert isinstance(token, AuthToken)
         assert (token.iss, token.ps, token.sub, token.aud) == (ELSEWHERE, PS, person.sub, API)
         assert token.exp <= person.exp
-        await access.http.aclose()
     rows.add(INTROSPECTION, ACCESS, "an auth token, by the three tokens and `jwks_uri` (§9.1.1)", WORKS)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from aauthkit.agent import PendingRefused, RequestRefused, TokenRefused
+from aauthkit.agent import Denied, PendingRefused, RequestRefused, TokenRefused, UserUnreachable
 from aauthkit.agent.answering import clarification_response
 from aauthkit.agent.caches import Held
 from aauthkit.agent.checks import read_auth_token
@@ -154,7 +154,13 @@ async def test_its_auth_tokens_outlive_what_was_presented(place: Place, rows: Ro
     assert isinstance(asked, ResourceToken)
     with pytest.raises(TokenRefused, match="outlives the presented token"):
         read_auth_token(raw, resource_token=asked, held=Held.of(person, key), now=time.time(), loopback=NO_LOOPBACK)
-    rows.add(MOCKIN, AGENT, "the lifetime of an auth token", BREAKS, "longer than the presented token's: §9.4.1")
+    rows.add(
+        MOCKIN,
+        AGENT,
+        "the lifetime of an auth token",
+        BREAKS,
+        "longer than the presented token's, and our agent uses none such: §9.4.1",
+    )
 
 
 async def test_any_mission_is_stamped(place: Place, rows: Rows) -> None:
@@ -294,6 +300,34 @@ async def test_its_refusals_of_signatures_name_no_code_in_the_header(place: Plac
     assert answer.header("signature-error") is None
     rows.add(MOCKIN, AGENT, "a request without a signature", BREAKS, "401 without `Signature-Error`: §11.9.1")
     rows.add(MOCKIN, AGENT, "a signature by another key", BREAKS, "401 without `Signature-Error`: §11.9.1")
+
+
+ERRORS = {
+    "denied": (403, Denied),
+    "user_unreachable": (403, UserUnreachable),
+    "server_error": (500, RequestRefused),
+    "invalid_request": (400, RequestRefused),
+}
+
+
+async def test_its_errors_are_told_apart(place: Place, rows: Rows) -> None:
+    """§11.9.2 to §11.9.4: problem details, whose `error` our agent goes by."""
+    planner = await place.world.enrol("planner")
+    for code, (status, kind) in ERRORS.items():
+        await place.knob(error=code, error_endpoint="person")
+        with pytest.raises(kind) as refused:
+            await planner.get("/me")
+        assert (refused.value.status, refused.value.code) == (status, code)
+    rows.add(MOCKIN, AGENT, f"the errors {', '.join(f'`{code}`' for code in ERRORS)} (§11.9.3)", WORKS)
+
+
+async def test_an_agent_that_cannot_bring_its_person_is_told_so(place: Place, rows: Rows) -> None:
+    """§11.9.3, §7.1: a client without a way to the person declares no `interaction`."""
+    await place.knob(person_requirement="interaction", auto_approve=False)
+    planner = await place.world.enrol("planner", person=None, answer=lambda _question: "later")
+    with pytest.raises(UserUnreachable):
+        await planner.get("/me")
+    rows.add(MOCKIN, AGENT, "`capabilities` without `interaction` (§7.1)", WORKS)
 
 
 # Its other endpoints.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 from pathlib import Path
 
 import httpx2
@@ -19,6 +20,7 @@ from aauthkit.protocol.httpsig import parse_signatures
 from aauthkit.protocol.signature_key import hwk_header
 from aauthkit.resource import Resource
 from aauthkit.trust import ANY
+from tests.plugins.documents import Document
 from tests.plugins.signing import new_key
 from tests.plugins.tls import Internet, Received, Reply
 
@@ -58,6 +60,17 @@ def test_a_party_says_that_it_writes_them(caplog: pytest.LogCaptureFixture, tmp_
         assert Egress().older_forms == {}
         assert read_egress(file).older_forms == {"old.example": BASE64URL}
     assert caplog.messages[0] == "older forms are written to old.example: base64url-signature"
+
+
+def test_the_page_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F92: docs/compatibility.md, its code and its file, and a row for each form."""
+    page = Document("compatibility.md")
+    module = page.module(monkeypatch, *page.blocks("A server that reads it"), *page.blocks("A party that writes it"))
+    assert module.resource.identifier == "https://api.example"
+    (file,) = re.findall(r"^```json\n(.*?)^```$", page.text, re.M | re.S)
+    (tmp_path / "egress.json").write_text(file)
+    assert read_egress(tmp_path / "egress.json") == module.egress == Egress(older_forms={"old.example": BASE64URL})
+    assert re.findall(r"^\| `([a-z0-9-]+)` \|", page.text, re.M) == list(OlderForm)
 
 
 @pytest.mark.parametrize("value", ['{"old.example": ["draft-10"]}', '{"old.example": "base64url-signature"}', "[]"])

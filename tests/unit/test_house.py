@@ -186,6 +186,10 @@ def holds_a_private_key(text: str) -> bool:
     return any(isinstance(key, dict) and "kty" in key and PRIVATE_MEMBERS & key.keys() for key in keys)
 
 
+TEST_KEYS = "vectors/keys.json"
+"""The key pairs of the vector pack, published so that others can sign cases of their own. Nothing trusts them."""
+
+
 def test_f88_no_private_key_lies_in_the_tree() -> None:
     """F88."""
     named = re.compile(r"(\.(pem|key|jwks|p8|p12|pfx|sqlite3?)|(^|/)id_(rsa|ecdsa|ed25519)|(^|/)\.env)$")

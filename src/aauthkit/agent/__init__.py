@@ -10,7 +10,7 @@ draft-11 §5, §6, §7, §11.6 to §11.8. The HTTP library is imported when the 
 from __future__ import annotations
 
 from .agent import Agent
-from .answering import Answers, Question, TerminalAnswers
+from .answering import Answers, Question, TerminalAnswers, UpdatedRequest
 from .choices import AUTOMATIC
 from .describing import Description, Offered
 from .errors import (
@@ -40,6 +40,7 @@ from .errors import (
     Unreachable,
     Unsignable,
     UnsupportedRequirement,
+    UpdateImpossible,
     UserUnreachable,
     Withdrawn,
 )
@@ -97,6 +98,8 @@ __all__ = [
     "Unreachable",
     "Unsignable",
     "UnsupportedRequirement",
+    "UpdateImpossible",
+    "UpdatedRequest",
     "UserUnreachable",
     "Waiting",
     "Watch",

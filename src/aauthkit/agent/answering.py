@@ -37,8 +37,26 @@ class Question:
     timeout: float | None = None
 
 
-Answers = Callable[[Question], Awaitable[str | None] | str | None]
-"""Gives the answer, Markdown, or `None` to withdraw the request. A plain function must not block."""
+@dataclass(frozen=True, slots=True)
+class UpdatedRequest:
+    """In place of an answer in words: another scope is asked for, such as less (draft-11 §7.5.2.2).
+
+    `scope`: what is asked for now, had from the resource's authorization endpoint. `justification`: why, in Markdown.
+    It is possible where an auth token is waited for, at a resource that has such an endpoint.
+    """
+
+    scope: str
+    justification: str | None = None
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scope as a set."""
+        return frozenset(self.scope.split())
+
+
+Said = str | UpdatedRequest | None
+Answers = Callable[[Question], Awaitable[Said] | Said]
+"""Gives the answer, Markdown, or a request for something else, or `None` to withdraw it. A plain one must not block."""
 
 
 def question_of(pending: Pending, who: str) -> Question:
@@ -55,7 +73,7 @@ def question_of(pending: Pending, who: str) -> Question:
     )
 
 
-async def answer_to(question: Question, answers: Answers) -> str | None:
+async def answer_to(question: Question, answers: Answers) -> Said:
     """What `answers` says. Raises `TimeoutError` once the server waits no longer."""
     async with asyncio.timeout(question.timeout):
         said = answers(question)
@@ -65,6 +83,12 @@ async def answer_to(question: Question, answers: Answers) -> str | None:
 def clarification_response(text: str) -> Mapping[str, Any]:
     """The body that answers a question (draft-11 §7.5.2.1, F38)."""
     return {"action": "clarification_response", "clarification_response": text}
+
+
+def updated_request(update: UpdatedRequest, tokens: Mapping[str, str]) -> Mapping[str, Any]:
+    """The body that asks for something else (draft-11 §7.5.2.2); `tokens` are the new pair."""
+    why = {"justification": update.justification} if update.justification is not None else {}
+    return {"action": "updated_request", **tokens, **why}
 
 
 class TerminalAnswers:

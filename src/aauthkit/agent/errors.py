@@ -39,6 +39,16 @@ class Withdrawn(AAuthError):
     """The request was withdrawn by this agent itself, in place of an answer to a question (draft-11 §7.5.2.3)."""
 
 
+class UpdateImpossible(AAuthError):
+    """A person's question was to be answered by asking for something else, where that is not possible (§7.5.2.2)."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(
+            f"the request that waits at {by} cannot be updated: it is for no auth token, or its resource has no "
+            "authorization endpoint; answer in words, or withdraw it"
+        )
+
+
 class Unsignable(AAuthError):
     """The request cannot be signed as it must be. Nothing was sent (draft-11 §11.3.3)."""
 

@@ -14,14 +14,24 @@ from ..outbound import Pending
 from ..protocol.headers import HeaderError, Requirement
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_endpoint, fold_code
 from ..protocol.messages import Answer
-from .answering import Answers, answer_to, clarification_response, question_of
-from .errors import NobodyToAsk, PendingRefused, UnsupportedRequirement, Withdrawn, callback_error, refusal
+from .answering import Answers, Said, UpdatedRequest, answer_to, clarification_response, question_of, updated_request
+from .errors import (
+    NobodyToAsk,
+    PendingRefused,
+    UnsupportedRequirement,
+    UpdateImpossible,
+    Withdrawn,
+    callback_error,
+    refusal,
+)
 from .person import PersonChannel
 from .returning import Trip, Trips
 from .watching import Waiting, Watch
 
 Reply = Callable[[str, str, Mapping[str, Any] | None], Awaitable[Answer]]
 """Sends a signed request to a pending URL: method, URL, JSON body."""
+Update = Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]
+"""Gives the tokens that ask for another scope than the pending request did (draft-11 §7.5.2.2)."""
 MAX_PAGES: Final = 16
 """Most different pages or codes that one pending request may bring the person to."""
 MAX_REMEMBERED: Final = 1024
@@ -65,7 +75,7 @@ class Escort:
         self._watch = watch
         self._loopback = loopback
         self._answers = answers
-        self._said: tuple[str, str] | None = None
+        self._said: tuple[str, str | UpdatedRequest] | None = None
         self._pages = 0
         self._begun: list[Trip] = []
         self._last: Waiting | None = None
@@ -115,8 +125,8 @@ class Escort:
         """Note that the person was sent there already, by whoever began the request."""
         self._shown.first(url, fold_code(code))
 
-    async def meet(self, pending: Pending, reply: Reply) -> None:
-        """Do what this 202 asks for beside waiting; `reply` sends to its pending URL.
+    async def meet(self, pending: Pending, reply: Reply, update: Update | None = None) -> None:
+        """Do what this 202 asks for beside waiting; `reply` sends to its pending URL, `update` asks for something else.
 
         Raises `RequestRefused` where the person's browser came back with an error (draft-11 §7.3.1),
         `UnsupportedRequirement` for a requirement that is not known, `PendingRefused` for one not in form,
@@ -127,7 +137,7 @@ class Escort:
         if requirement is None or requirement.value == "approval":
             return
         if requirement.value == "clarification" and self._answers is not None:
-            await self._clarify(pending, self._answers, reply)
+            await self._clarify(pending, self._answers, reply, update)
             return
         if requirement.value != "interaction":
             raise UnsupportedRequirement(requirement.value, 202, self._by)
@@ -147,27 +157,33 @@ class Escort:
         back = f"&callback={quote(trip.callback, safe='')}" if trip is not None else ""
         await self._channel.show(f"{url}?code={code}{back}", url, code, requirement.value, self._by)
 
-    async def _clarify(self, pending: Pending, answers: Answers, reply: Reply) -> None:
+    async def _clarify(self, pending: Pending, answers: Answers, reply: Reply, update: Update | None) -> None:
         """Answer a person's question at the pending URL, or withdraw the request (draft-11 §7.5.2).
 
         An answer that was lost on its way is sent again when the question comes again, without asking anybody anew.
         """
         question = question_of(pending, self._by)
         if self._said is not None and self._said[0] == question.text:
-            text: str | None = self._said[1]
+            said: Said = self._said[1]
         else:
             try:
-                text = await answer_to(question, answers)
+                said = await answer_to(question, answers)
             except TimeoutError:
                 return  # the server has given up on the question, and says at the next poll how it goes on
-        if text is None:
+        if said is None:
             await reply("DELETE", pending.location, None)
             raise Withdrawn(f"the request at {self._by} was withdrawn in place of an answer to its question")
-        self._said = (question.text, text)
-        answer = await reply("POST", pending.location, clarification_response(text))
+        self._said = (question.text, said)
+        body = await self._updated(said, update) if isinstance(said, UpdatedRequest) else clarification_response(said)
+        answer = await reply("POST", pending.location, body)
         if answer.status >= 400:
             raise refusal(self._by, answer)
         self._said = None
+
+    async def _updated(self, said: UpdatedRequest, update: Update | None) -> Mapping[str, Any]:
+        if update is None:
+            raise UpdateImpossible(self._by)
+        return updated_request(said, await update(said.scopes))
 
     def _page(self, requirement: Requirement) -> tuple[str, str]:
         """The interaction URL and code, in form (draft-11 §11.6.3, §11.6.3.1)."""

@@ -6,13 +6,13 @@ then, since a person may take longer than an agent token lives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..discovery import DiscoveryFailed
 from ..egress import EgressError
-from ..outbound import DEFAULT_WAIT, Credential, OutboundError, Pending
+from ..outbound import DEFAULT_WAIT, LOST_PAUSES, Credential, OutboundError, Pending
 from ..protocol.headers import HeaderError, Requirement, parse_requirement, parse_retry_after, parse_signature_error
 from ..protocol.identifiers import LoopbackProfile
 from ..protocol.jose import JoseError, SigningKey, parse_json
@@ -56,7 +56,11 @@ FIRST_WAIT: Final = 5
 """Seconds that the first answer may take: an answer that a page in front of a person gives, and no more, since what has
 no pending URL yet is lost with its connection, and a server that holds back where to go holds the person back."""
 TRIES: Final = 3
-"""How often a request is made that meets 429 or 503."""
+"""How often a request is made that meets 429 or 503, or is lost on its way."""
+
+
+Updates = Callable[[frozenset[str]], Awaitable[tuple[ResourceToken, Held]]]
+"""Obtains a resource token for another scope, and says what was presented for it (draft-11 §7.5.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class PersonServer:
     waits: Waits = field(repr=False)
     resumer: Resumes = field(repr=False)
     patience: float | None = None
+    update: Updates | None = field(default=None, repr=False)
 
     async def person_token(self, resource: str) -> Held:
         """A person token for `resource` (draft-11 §7.1). Raises `AAuthError`."""
@@ -168,7 +173,7 @@ class PersonServer:
             polls = _Polls(self, errand)
             answer = await self._exchange(url, await self.identity.held(self.connections), body, polls)
         latest = await self.identity.held(self.connections)
-        return _member(answer, member, self.identifier), max(latest.token.exp, agent.token.exp), polls.resumed
+        return _member(answer, member, self.identifier), max(latest.token.exp, agent.token.exp), polls.changed
 
     async def _endpoint(self, name: str) -> str:
         try:
@@ -205,11 +210,20 @@ class PersonServer:
         return answer
 
     async def _post(self, url: str, agent: Held, body: Mapping[str, Any], wait: int) -> Answer:
-        """The first answer; an agent token that has lapsed in between is renewed once, and a pause kept (§11.8.4)."""
+        """The first answer; a lapsed agent token is renewed once, a pause is kept (§11.8.4), a lost request made again.
+
+        Raises `EgressError`.
+        """
         renewed = False
         for attempt in range(1, TRIES + 1):
             self.watch(Sent("POST", url, "agent", self.identifier))
-            answer = await self.connections.outbound.call("POST", url, agent.credential, json_body=body, wait=wait)
+            try:
+                answer = await self.connections.outbound.call("POST", url, agent.credential, json_body=body, wait=wait)
+            except EgressError as error:
+                if attempt == TRIES or not error.passing:
+                    raise
+                await self.connections.outbound.sleep(LOST_PAUSES[attempt - 1])
+                continue  # a server that has taken it already is asked for the same once more
             if answer.status == 202:
                 self._answered(answer)
             if answer.status == 401 and not renewed and _signature_error(answer) in ("expired_jwt", "revoked_jwt"):
@@ -275,6 +289,7 @@ class _Polls:
         for page in self.resumed.shown if self.resumed is not None else ():
             server.escort.was_shown(*page)
         self._joining = False
+        self._updated: Mapping[str, str] | None = None
         self.errand = errand
         self.lost = False
 
@@ -297,6 +312,17 @@ class _Polls:
         self._joining = True
         return Answer(202, (("location", self.resumed.location), ("retry-after", "0")))
 
+    @property
+    def changed(self) -> Wait | None:
+        """The pending request, where it is for other tokens than this call's: an earlier call's, or updated ones."""
+        return self._wait if self.resumed is not None or self._updated is not None else None
+
+    async def _update(self, scope: frozenset[str]) -> Mapping[str, str]:
+        assert self._server.update is not None
+        asked, shown = await self._server.update(scope)
+        self._updated = {"resource_token": asked.raw, "presented_token": shown.token.raw}
+        return self._updated
+
     def ended(self) -> None:
         """There is nothing to wait for any more."""
         if self._wait is not None:
@@ -313,7 +339,8 @@ class _Polls:
             self._joining = False
             self._server.escort.rejoin(self.resumed.shown if self.resumed is not None else ())
             return
-        await self._server.escort.meet(pending, self._reply)
+        update = self._update if self._server.update is not None else None
+        await self._server.escort.meet(pending, self._reply, update)
         self._keep(pending)
 
     def _keep(self, pending: Pending) -> None:
@@ -327,7 +354,7 @@ class _Polls:
             pending.location,
             before.since if before is not None else int(now),
             pending.requirement.value if pending.requirement is not None else None,
-            before.tokens if before is not None else self.errand.tokens,
+            self._updated or (before.tokens if before is not None else self.errand.tokens),
             shown_with(before.shown if before is not None else (), pending),
             jkt=server.identity.key.kid,
         )

@@ -23,6 +23,7 @@ from .errors import (
     refusal,
 )
 from .identity import Identity
+from .person_server import Updates
 from .sessions import keep_session
 from .standing import Options, Standing
 
@@ -54,13 +55,31 @@ class Redeemer:
     options: Options = field(repr=False)
     identity: Identity = field(repr=False)
     place: Place
-    met: set[object] = field(default_factory=set, repr=False)
+    met: dict[object, Held] = field(default_factory=dict, repr=False)
 
     async def redeem(self, raw: str, held: Held, connections: Connections) -> Held:
         """A resource token verified, taken to the person server, and the auth token had for it (§6.7.3, §7.2).
 
-        `held` was presented to the resource. The same requirement, scope and account a second time ends the call.
+        `held` was presented to the resource. The same requirement, scope and account ends the call, for as long as the
+        token that answered it is good.
         """
+        standing, token = self.standing, self._read(raw, held)
+        met = ("auth-token", token.scope, token.account)
+        answered = self.met.get(met)
+        if answered is not None and answered.fresh(standing.clock()):
+            raise _not_enough(token, held)
+        await verify_challenge(token, connections.discovery)
+        current = standing.wallet.grant(self.place, standing.clock())
+        if current is None or current is held or not covers(current, token.scope, token.account):
+            update = self._updates(connections)
+            current = await standing.auth_token(
+                self.identity, self.place, token, held, connections, self.options, update
+            )
+        self.met[met] = current
+        return current
+
+    def _read(self, raw: str, held: Held) -> ResourceToken:
+        """A resource token in order for this call, its signature not yet verified. Raises `ChallengeRefused`."""
         standing, resource = self.standing, self.place.resource
         token = read_resource_token(
             raw,
@@ -72,15 +91,24 @@ class Redeemer:
         )
         if self.place.account is not None and token.account != self.place.account:
             raise ChallengeRefused(f"{resource} asks for another account than the one this call is for")
-        met = ("auth-token", token.scope, token.account)
-        if met in self.met:
-            raise _not_enough(token, held)
-        await verify_challenge(token, connections.discovery)
-        current = standing.wallet.grant(self.place, standing.clock())
-        if current is None or current is held or not covers(current, token.scope, token.account):
-            current = await standing.auth_token(self.identity, self.place, token, held, connections, self.options)
-        self.met.add(met)
-        return current
+        return token
+
+    def _updates(self, connections: Connections) -> Updates | None:
+        """What asks for another scope while somebody decides (draft-11 §7.5.2.2); `None` where it cannot be done."""
+        endpoint = self.standing.profiles.authorization_endpoint(self.place.resource)
+        if endpoint is None:
+            return None
+
+        async def update(scope: frozenset[str]) -> tuple[ResourceToken, Held]:
+            held = await self.standing.person_token(self.identity, self.place, connections, self.options)
+            raw = await self._resource_token(endpoint, scope, held, connections)
+            if raw is None:
+                raise ChallengeRefused(f"{self.place.resource} gave no resource token for what is asked for now")
+            token = self._read(raw, held)
+            await verify_challenge(token, connections.discovery)
+            return token, held
+
+        return update
 
     async def renew(self, connections: Connections) -> Held | None:
         """The auth token that has ended here had anew, at the resource's authorization endpoint (draft-11 §7.1.3).
@@ -108,7 +136,7 @@ class Redeemer:
         if held is None:
             standing.wallet.unask(self.place)
         else:
-            self.met.add(("auth-token", held.asked, self.place.account))
+            self.met["auth-token", held.asked, self.place.account] = held
         return held
 
     async def authorize(self, scope: frozenset[str], connections: Connections) -> Held | None:

@@ -46,15 +46,20 @@ class Telling:
         return nullcontext() if challenge is None else telemetry.span(_ROOM, CHALLENGE, challenge)
 
     @contextmanager
-    def sending(self) -> Iterator[None]:
+    def sending(self) -> Iterator[Span | None]:
         """Around one request and what is read of its answer: a span where it is a poll."""
         if self._wait is None:
-            yield
+            yield None
             return
         parent = trace.set_span_in_context(self._wait)
         attributes = {"aauth.on": self._resource}
-        with telemetry.span(_ROOM, POLL, attributes, parent=parent, kind=SpanKind.CLIENT):
-            yield
+        with telemetry.span(_ROOM, POLL, attributes, parent=parent, kind=SpanKind.CLIENT) as poll:
+            yield poll
+
+    def answered(self, poll: Span | None, status: int) -> None:
+        """The status of the answer to a poll."""
+        if poll is not None:
+            poll.set_attribute("http.response.status_code", status)
 
     def took(self, answer: Answer, *, polling: bool) -> None:
         """An answer of the resource was the protocol's; `polling`: the request is held there from now on."""

@@ -20,7 +20,7 @@ from .escort import Escort, Shown
 from .flights import Flights
 from .identity import Identities, Identity
 from .person import PersonChannel
-from .person_server import PersonServer, Statement, auth_name, redeemed
+from .person_server import PersonServer, Statement, Updates, auth_name, redeemed
 from .profiles import Profiles
 from .shared import Shared
 from .spans import token_request
@@ -178,13 +178,14 @@ class Standing:
         presented: Held,
         connections: Connections,
         options: Options,
+        update: Updates | None = None,
     ) -> Held:
         """An auth token against `token`; one exchange for all that ask for the same at the same time (F40).
 
         Each call redeems its own resource token with the token it presented itself; calls whose resource tokens ask
         for exactly the same with the same presented token share one.
         """
-        server = self.at_person_server(identity, place.resource, connections, options)
+        server = replace(self.at_person_server(identity, place.resource, connections, options), update=update)
         before = self.wallet.grant(place, self.clock())
 
         async def run() -> Held:

@@ -119,8 +119,9 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
                     await call.prepare(self._standing.exchange.enter(self))
             reading = None
             try:
-                with telling.sending():
+                with telling.sending() as poll:
                     response = await self._inner.handle_async_request(_copy(call.sign(), request))
+                    telling.answered(poll, response.status_code)
                     headers = _headers(response)
                     if call.concerns(response.status_code, headers):
                         reading = await read(response, headers)
@@ -195,8 +196,9 @@ class SyncTransport(httpx2.BaseTransport):
                     wait_for(self._prepare, call)
             reading = None
             try:
-                with telling.sending():
+                with telling.sending() as poll:
                     response = self._inner.handle_request(_copy(call.sign(), request))
+                    telling.answered(poll, response.status_code)
                     headers = _headers(response)
                     if call.concerns(response.status_code, headers):
                         reading = read_sync(response, headers)

@@ -19,13 +19,16 @@ from .places import add_home, egress_for, folder, installed
 ROLES: Final = {"provider": AGENT_DWK, "person": PERSON_DWK, "resource": RESOURCE_DWK}
 
 
+WHATS: Final = ("agent", *ROLES)
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `doctor`."""
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("agent", *ROLES),
-        help="what is examined (default: all agents and servers of this machine)",
+        metavar="WHAT",
+        help=f"{', '.join(WHATS[:-1])} or {WHATS[-1]} (default: all agents and servers of this machine)",
     )
     parser.add_argument("name", nargs="?", metavar="NAME|URL", help="the agent's name, or the server's identifier")
     parser.add_argument("--keys", type=Path, metavar="FILE", help="the server's key file, where it is on this machine")
@@ -46,6 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine, and tell."""
+    if options.what not in (None, *WHATS):
+        raise CalledWrongly(f"{options.what!r} is nothing to examine", f"aauthkit doctor {'|'.join(WHATS)} …")
     found = installed(options)
     examined = asyncio.run(_examine(options, found, egress_for(found)))
     well = all(each.well for each in examined)

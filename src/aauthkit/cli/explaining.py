@@ -49,11 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     signer.add_argument("--keys", type=Path, metavar="FILE", help="public keys that may have signed: a JWK or a JWKS")
     parser.add_argument("--json", action="store_true", help="the explanation for a program")
     parser.epilog = (
-        "Nothing is fetched or sent, and no private key is needed. Tokens are shortened in all that is printed.\n"
+        "Nothing is fetched or sent, and no private key is needed. Tokens are shortened in what is printed.\n"
         "Exit code: 0 the signature verifies, or nothing was found wrong; 1 a cause was found.\n"
         "examples:\n"
         "  curl -v ... 2>&1 | aauthkit explain --identifier https://api.example\n"
-        "  aauthkit explain request.http --identifier https://api.example --target /orders --at 2026-11-25T12:00:00Z\n"
+        "  aauthkit explain got.http --identifier https://api.example --target /orders --at 1795000000\n"
         "  aauthkit explain network.har --identifier https://api.example --signer-base base.txt --json"
     )
     parser.set_defaults(run=run)

@@ -13,6 +13,7 @@ from typing import Final
 
 from ..accounts import MIGRATIONS as ACCOUNT_TABLES
 from ..accounts import Accounts
+from ..compatibility import OlderForm
 from ..discovery import Discovery
 from ..egress import Http
 from ..inspection import plain
@@ -68,6 +69,13 @@ def _configure_serve(serve: argparse.ArgumentParser) -> None:
         "--resource", action="append", metavar="URL", help="where they may go, or `any`; may be repeated"
     )
     serve.add_argument("--name", metavar="TEXT", default="Your person server", help="what it calls itself")
+    serve.add_argument(
+        "--older-form",
+        action="append",
+        default=[],
+        choices=[*OlderForm],
+        help="read this of peers that have not caught up, with --issuer; may be repeated",
+    )
     add_serve(serve)
     serve.epilog = (
         "Without --issuer it is the one of `aauthkit up`.\n"
@@ -90,6 +98,8 @@ def run_serve(options: argparse.Namespace) -> int:
     """Run it, as part of an installation or by its own options."""
     described = own(options)
     if described is None:
+        if options.older_form:
+            raise CalledWrongly("--older-form goes with --issuer", "--issuer URL names the server that is run")
         return serve_installed(options, "person", _installed)
     egress = described.egress
     trust = Trust(
@@ -106,6 +116,7 @@ def run_serve(options: argparse.Namespace) -> int:
             trust=trust,
             loopback=egress.loopback,
             shown=Shown(name=options.name),
+            older_forms=options.older_form,
         )
 
     return serve_own(described, build, watch_parent=options.watch_parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -9,6 +10,7 @@ from ..explaining.wording import plain
 
 Level = Literal["good", "warning", "bad", "open"]
 """`warning`: it works, and is not as it should be; `open`: it cannot be told from here."""
+WIDTH: Final = 100
 MARKS: Final[dict[Level, str]] = {"good": "✓", "warning": "!", "bad": "✗", "open": "?"}
 
 
@@ -73,15 +75,26 @@ class Examination:
 
 
 def lines(examination: Examination, indent: str = "") -> list[str]:
-    """The examination for a person: findings in order, each mend under what it mends."""
+    """The examination for a person: findings in order, each mend under what it mends, folded to a page's width."""
     found = [f"{indent}{plain(examination.title)}"]
     for each in examination.findings:
-        found.append(f"{indent}  {MARKS[each.level]} {each.about:<11} {each.text}")
+        found += _folded(each.text, f"{indent}  {MARKS[each.level]} {each.about:<11} ")
         if each.mend:
-            found.append(f"{indent}    {'':<11} → {each.mend}")
+            found += _folded(each.mend, f"{indent}    {'':<11} → ")
     for inner in examination.inside:
         found += ["", *lines(inner, indent + "  ")]
     return found
+
+
+def _folded(text: str, start: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def summary(examination: Examination) -> str:

@@ -61,5 +61,5 @@ def examine_keys(found: Examination, path: Path) -> set[str]:
     for one in standing:
         found.good("keys", f"{one.state}: {one.alg}, kid {one.kid}")
     if not keys.protected:
-        found.open("keys", "the private keys are not sealed on disk", "aauthkit keys protect seals them")
+        found.good("keys", "private keys guarded by the file's mode alone (`aauthkit keys protect` seals them)")
     return published

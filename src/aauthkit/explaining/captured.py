@@ -91,7 +91,9 @@ def _raw(data: bytes) -> Captured:
 
 
 def _of_lines(lines: Sequence[str], *, body: bytes | None, **known: Any) -> Captured:
-    match = _REQUEST_LINE.match(lines[0]) if lines else None
+    if not any(lines):
+        raise CaptureError("there is no request line, such as `GET /orders HTTP/1.1`")
+    match = _REQUEST_LINE.match(lines[0])
     pseudo: dict[str, str] = {}
     fields: list[tuple[str, str]] = []
     for line in lines[1:] if match else lines:

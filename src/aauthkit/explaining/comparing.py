@@ -26,6 +26,14 @@ class Line:
         """Whether both have it, to the letter."""
         return self.at is None and self.signer is not None and self.server is not None
 
+    @property
+    def shown_at(self) -> int | None:
+        """Where the values differ as they are shown, from 0; `None` where what is shown does not differ there."""
+        if self.at is None or self.signer is None or self.server is None:
+            return None
+        shown = _differs(self.signer, self.server)
+        return self.at - 1 if shown == self.at else None
+
     def as_json(self) -> dict[str, object]:
         """The line for a program."""
         return {"component": self.component, "signer": self.signer, "server": self.server, "differs_at": self.at}

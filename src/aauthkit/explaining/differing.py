@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .causes import Cause, cause
 from .comparing import parted
-from .places import authority_cause, path_cause, path_said
+from .places import authority_cause, authority_mend, path_cause, path_mend, path_said
 from .queries import query_cause
 from .scene import Scene
 from .wording import plain, shortened, shown
@@ -22,13 +22,13 @@ def differences(signer: bytes, scene: Scene) -> Iterator[Cause]:
         own = ours.get(name)
         if value != own:
             found += 1
-            yield _cause(name, value, own)
+            yield _cause(name, value, own, scene.request.scheme)
     if not found:
         what = "the signer's base has the same lines as the server's, in another order or with something between"
         yield cause("base.form", what, section="RFC 9421 §2.5")
 
 
-def _cause(line: str, value: str, own: str | None) -> Cause:
+def _cause(line: str, value: str, own: str | None, scheme: str) -> Cause:
     name = line.partition(";")[0].strip('"')
     if own is None:
         what = f"the signer's base has the line {plain(shortened(line, 60))}, for which the server has none"
@@ -36,9 +36,11 @@ def _cause(line: str, value: str, own: str | None) -> Cause:
     what = f"{plain(name)} was signed as {shown(name, value) or 'an empty string'}; the server has {shown(name, own)}"
     if shown(name, value) == shown(name, own):
         what = f"{plain(name)} was signed as another value; the two are too secret to be shown, and differ"
+    named = _name(name, value, own)
+    mend = authority_mend(value, scheme) if named == "authority" else ""
     if name == "@path":
-        what = path_said(value, own)
-    return cause(_name(name, value, own), what, section="RFC 9421 §2.5")
+        what, mend = path_said(value, own), path_mend(named, value, own)
+    return cause(named, what, mend=mend, section="RFC 9421 §2.5")
 
 
 def _name(name: str, value: str, own: str) -> str:

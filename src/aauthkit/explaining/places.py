@@ -53,12 +53,21 @@ def _authorities(scene: Scene) -> Iterator[Change]:
     for cause, authority in _authority_candidates(scene, own):
         if authority not in seen:
             seen.add(authority)
-            yield _authority(cause, authority, own)
+            yield _authority(cause, authority, own, scene.request.scheme)
 
 
-def _authority(cause: str, authority: str, own: str) -> Change:
+def _authority(cause: str, authority: str, own: str, scheme: str) -> Change:
     said = f"signed for {plain(shortened(authority)) or 'an empty authority'}; this server is {plain(shortened(own))}"
-    return Change("authority", cause, said, {"@authority": authority})
+    mend = authority_mend(authority, scheme) if cause == "authority" else ""
+    return Change("authority", cause, said, {"@authority": authority}, mend=mend)
+
+
+def authority_mend(authority: str, scheme: str) -> str:
+    """What to do about a request that was signed for another authority."""
+    named = f"{scheme.lower()}://{plain(shortened(authority))}"
+    return (
+        f"Call it by its own name, or give it the identifier {named}: that is configured, never taken from a request."
+    )
 
 
 def _authority_candidates(scene: Scene, own: str) -> Iterator[tuple[str, str]]:
@@ -100,7 +109,7 @@ def _paths(scene: Scene) -> Iterator[Change]:
     for cause, path in _path_candidates(scene, own):
         if path not in seen and path.isascii():
             seen.add(path)
-            yield Change("path", cause, path_said(path, own), {"@path": path})
+            yield Change("path", cause, path_said(path, own), {"@path": path}, mend=path_mend(cause, path, own))
     for cause, value in _lines_of_path(scene, own):
         yield Change("path", cause, path_said(value, own), literal={"@path": value})
 
@@ -108,6 +117,16 @@ def _paths(scene: Scene) -> Iterator[Change]:
 def path_said(path: str, own: str) -> str:
     """The sentence for a path that was signed as another than the server's."""
     return f"@path was signed as {shown('@path', path) or 'an empty string'}; the server saw {shown('@path', own)}"
+
+
+def path_mend(cause: str, path: str, own: str) -> str:
+    """What to do about a prefix that is missing, by its name; empty for anything else."""
+    prefix = path.removesuffix(own) if own != "/" else path
+    if cause != "path.prefix" or not path.endswith(own) or not prefix.startswith("/"):
+        return ""
+    return (
+        f"Tell the server what its proxy strips, path_prefix={shown('@path', prefix)!r}, or let the proxy pass it on."
+    )
 
 
 def _lines_of_path(scene: Scene, own: str) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,8 @@ from .explanation import Explanation
 
 SURE: Final = {True: "certain", False: "likely"}
 WIDTH: Final = 100
+_KEPT: Final = "\N{NO-BREAK SPACE}"
+"""A space at which no line is folded; it is an ordinary one when it is written."""
 
 
 def tell(explanation: Explanation) -> str:
@@ -64,7 +66,7 @@ def _verdict(explanation: Explanation) -> Iterator[str]:
 def _cause(each: Cause, number: str) -> Iterator[str]:
     what = each.what[:1].upper() + each.what[1:] if each.what[:1].islower() else each.what
     mark = "✗" if each.certain else "?"
-    yield from _folded(f"{what}. [{each.name}, {SURE[each.certain]}]", f"{mark} {number}")
+    yield from _folded(f"{what}. [{each.name},{_KEPT}{SURE[each.certain]}]", f"{mark} {number}")
     yield from _folded(each.mend, "  → ")
     where = f", {each.section}" if each.section else ""
     yield f"    ({each.code}{where})"
@@ -72,7 +74,7 @@ def _cause(each: Cause, number: str) -> Iterator[str]:
 
 def _folded(text: str, start: str) -> list[str]:
     """A sentence folded to the width of a page, what follows its first line set under it."""
-    return textwrap.wrap(
+    folded = textwrap.wrap(
         text,
         WIDTH,
         initial_indent=start,
@@ -80,6 +82,7 @@ def _folded(text: str, start: str) -> list[str]:
         break_on_hyphens=False,
         break_long_words=False,
     )
+    return [line.replace(_KEPT, " ") for line in folded]
 
 
 def _base(explanation: Explanation) -> Iterator[str]:
@@ -105,6 +108,8 @@ def _side_by_side(lines: tuple[Line, ...]) -> Iterator[str]:
         marked = True
         yield f"  - {line.component:<{width}}  {_or_none(line.signer)}{first}"
         yield f"  + {'':<{width}}  {_or_none(line.server)}"
+        if first and (at := line.shown_at) is not None:
+            yield f"    {'':<{width}}  {' ' * at}^"
     yield "  (- the signer's, + the server's)"
 
 

@@ -266,6 +266,7 @@ class _Walk:
                 self.remarks.append("apart from that, the signature verifies under the key that is presented")
             return
         if not self.budget:
+            self.causes += _missing_fields(scene)
             self.unchecked.append("why the signature does not verify: nothing was tried")
         elif not self._by_signer_base(scene, held.key):
             self._explain_signature(scene, held)
@@ -299,12 +300,21 @@ class _Walk:
     def _other_key(self, scene: Scene, held: Held) -> Cause | None:
         base = scene.base()
         assert held.key is not None
-        known = [*held.others, *((key, "one of the keys given") for key in self.keys)]
+        known = [*held.others, *self._bystanders(scene.entry.label)]
+        known += [(key, "one of the keys given") for key in self.keys]
         for key, whose in known:
             if base is not None and not key.same_key(held.key) and verifies(key, base, scene.signature):
                 what = f"signed by the key {key.thumbprint} ({whose}); presented is {held.key.thumbprint}"
                 return cause("key.other", what, section="draft-11 §13.1")
         return None
+
+    def _bystanders(self, label: str) -> Iterator[tuple[PublicKey, str]]:
+        """Keys of further members of Signature-Key, which belong to other labels."""
+        members, _ = members_of(self.captured.values("signature-key"))
+        for name, member in members.items():
+            key = hold(member, self.belief, (), None).key if name != label else None
+            if key is not None:
+                yield key, f"that of the label {plain(name[:32])}"
 
     def _found(self, changes: Sequence[Change], tried: int, exhausted: bool) -> None:
         self.tried, self.exhausted = tried, exhausted
@@ -350,17 +360,25 @@ def _window(created: int, expires: int | None, now: float, window: int) -> Itera
         yield cause("expired", f"the signature expired {lasting(now - expires)} before", section="draft-11 §11.3.4.2")
 
 
+def _missing_fields(scene: Scene) -> Iterator[Cause]:
+    for item in scene.missing:
+        what = f"the signature covers {plain(shortened(str(item)))}, which the request does not have"
+        yield cause("field.missing", what, section="RFC 9421 §2.5")
+
+
 def _likely(scene: Scene, held: Held, captured: Captured) -> Iterator[Cause]:
     """What may be the cause, where no candidate verifies."""
     assert held.key is not None
-    for item in scene.missing:
-        what = f"the signature covers {plain(str(item))}, which the request does not have"
-        yield cause("field.missing", what, section="RFC 9421 §2.5")
     if scene.missing:
+        yield from _missing_fields(scene)
         return
     if len(scene.signature) != 64:
         what = f"the signature has {len(scene.signature)} bytes; {held.key.alg} has 64"
         yield cause("signature.form", what, section="RFC 9421 §3.3")
+        return
+    if scene.covers("@query") and scene.request.query is None:
+        what = "the signature covers @query, and the server saw no query: it may have been cut off on the way"
+        yield cause("query.dropped", what, certain=False, section="RFC 9421 §2.2.7")
         return
     proxied = sorted({name for name, _ in captured.headers if name in _OF_PROXIES})
     if proxied:

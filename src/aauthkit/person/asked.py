@@ -99,7 +99,8 @@ class Bounds:
 class Asked:
     """An agent's request that a person may have to answer, all of it verified, as far as their answer needs it.
 
-    For a token it names `resource` and `scope`; anything else is in `about`. `mission` is the one it belongs to.
+    For a token it names `resource` and `scope`; anything else is in `about`. `mission` is the one it belongs to, and
+    `evidence` names what proves the request.
     `reaches_person` and `answers_questions` are what the agent says it can do (draft-11 §11.7). `sub` is the person as
     the resource knows them. `changes` counts how often the agent replaced its request (§7.5.2.2).
     """
@@ -123,6 +124,7 @@ class Asked:
     mission: str | None = None
     about: About | None = None
     prompt: frozenset[str] = frozenset()
+    evidence: str | None = None
 
     def place(self, person: str) -> Place:
         """What an answer by `person` is remembered for."""

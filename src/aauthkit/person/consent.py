@@ -2,7 +2,7 @@
 
 A decision is remembered for one person, agent, resource, account and scope, with what was asked and what was granted
 then (draft-11 §6.7.1, §11.11). A request that asks no more than what was asked then is answered with what was
-granted; anything beyond it is for the person.
+granted; anything beyond it, and what of it was left out where nothing else is asked for, is for the person.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def weigh(asked: frozenset[str], decisions: Sequence[Standing], now: float, key:
     """What `decisions`, newest first, say of `asked`; `None` where the person has to be asked.
 
     Each value is settled by the newest decision that was about it, so that a later, smaller answer is not undone by an
-    earlier one.
+    earlier one. A value that was left out then is left out again beside what was granted; a request of which nothing
+    would be left asks for just that, which nobody said no to, and is for the person.
     """
     granted: set[str] = set()
     by: dict[str, Standing] = {}
@@ -93,6 +94,8 @@ def weigh(asked: frozenset[str], decisions: Sequence[Standing], now: float, key:
         if value in decision.granted:
             granted.add(value)
             by[decision.id] = decision
+    if asked and not granted:
+        return None
     return Covered(frozenset(granted), tuple(by.values()))
 
 
@@ -109,10 +112,12 @@ def revise(decisions: Sequence[Standing], asked: frozenset[str], granted: frozen
     """How a new answer changes what was remembered before.
 
     What the person unticked is forgotten wherever it was allowed. A refusal ends the earlier answers to the same
-    question; refusing a larger one leaves the smaller as it was.
+    question that allowed any of it; refusing a larger one leaves the smaller as it was.
     """
     if granted:
         declined = asked - granted
         touched = [decision for decision in decisions if decision.asked & declined]
         return tuple(Revised(one.id, one.asked - declined, one.granted - declined) for one in touched)
-    return tuple(Revised(one.id, frozenset(), frozenset()) for one in decisions if asked <= one.asked)
+    return tuple(
+        Revised(one.id, frozenset(), frozenset()) for one in decisions if asked <= one.asked and asked & one.granted
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from ..audit import AuditLog
 from ..deferred import Deferred
 from ..protocol.jose import b64url_encode
 from ..protocol.problems import Problem
@@ -80,6 +81,7 @@ class Deciding:
         questions: Questions,
         revoking: Revoking,
         granting: Granting,
+        audit: AuditLog,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -88,6 +90,7 @@ class Deciding:
         self._questions = questions
         self._revoking = revoking
         self._granting = granting
+        self._audit = audit
         self._clock = clock
         self._random = random_bytes
 
@@ -172,6 +175,22 @@ class Deciding:
         shown = {**asked.kept(), "verdict": choice.verdict, "new_agent": new_agent}
         over = None if choice.verdict == "approved" and asked.kind in TOKENS else now
         await consents.note_decision(tx, place, decision, by=decider.browser, shown=shown, over=over)
+        self._audit.note(
+            tx,
+            "decision",
+            id=decision.id,
+            kind=asked.kind,
+            verdict=choice.verdict,
+            by=f"person {decider.person}",
+            agent=asked.agent_sub,
+            resource=asked.resource or None,
+            asked=sorted(asked.values),
+            granted=sorted(choice.granted) if asked.kind in TOKENS else None,
+            account=asked.account,
+            mission=asked.mission,
+            memory=choice.memory,
+            evidence=asked.evidence,
+        )
 
 
 def _verdict(asked: Asked, choice: Choice, now: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..audit import AuditLog
 from ..protocol.jose import b64url_encode
 from ..protocol.missions import Tool, mission_s256, write_blob
 from ..store import Transaction
@@ -63,7 +64,10 @@ NOTHING_MORE: Final = Given()
 class Granting:
     """Carries out a yes, for one person server."""
 
-    def __init__(self, revoking: Revoking, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(
+        self, revoking: Revoking, audit: AuditLog, *, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
+        self._audit = audit
         self._revoking = revoking
         self._random = random_bytes
 
@@ -118,6 +122,7 @@ class Granting:
             capabilities=_capabilities(asked),
         )
         await missions.add(tx, own)
+        self._audit.note(tx, "mission", mission=s256, person=person, agent=asked.agent_sub, became="approved", by=by)
         await missions.log(tx, s256, "approved", {"by": by, "proposed": proposal.description}, int(now))
         for resource in terms.resources:
             await self._let_in(tx, asked, person, resource, s256, int(now), by=by)

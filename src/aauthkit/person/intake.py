@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .. import decisions
+from ..audit import Evidence
 from ..callers import Agent
 from ..compatibility import NONE, OlderForm
 from ..discovery import Discovery, DiscoveryFailed
@@ -112,6 +113,16 @@ class Intake:
             raise Problem("invalid_request", "the agent token does not name this server as the agent's person server")
         await self._note(agent)
         return agent, verified
+
+    async def proof(self, verified: Verified) -> Evidence:
+        """What proves a request of an agent, with the provider's key as it is now (draft-11 §13.17)."""
+        agent = verified.caller
+        assert isinstance(agent, Agent)
+        try:
+            key = await self._discovery.key(agent.iss, AGENT_DWK, agent.proof.kid)
+        except DiscoveryFailed:
+            key = None
+        return Evidence.of(verified, key)
 
     async def identity(self, agent: Agent, wanted: PersonTokenRequest) -> Asked:
         """The question whether the agent may act at a resource as its person (draft-11 §7.1). Raises `Problem`."""

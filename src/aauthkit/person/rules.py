@@ -214,11 +214,11 @@ class StoredRules:
 
     async def book(self, tx: Statements) -> RuleBook:
         """Those in force now; the text is read only where it is another than the last. Raises `PolicyError`."""
-        row = await tx.fetch_one("SELECT sha256 FROM person_rules")
+        row = await tx.fetch_one("SELECT sha256 FROM person_rules WHERE only_one = 1")
         if row is None:
             return EMPTY
         if row["sha256"] != self._known.sha256:
-            text = await tx.fetch_one("SELECT text FROM person_rules")
+            text = await tx.fetch_one("SELECT text FROM person_rules WHERE only_one = 1")
             assert text is not None
             self._known = read_rules(text["text"])
         return self._known
@@ -226,7 +226,7 @@ class StoredRules:
 
 async def set_rules(tx: Transaction, book: RuleBook, now: int) -> None:
     """Put a rule book in force; an empty one clears what was there."""
-    await tx.execute("DELETE FROM person_rules")
+    await tx.execute("DELETE FROM person_rules WHERE only_one = 1")
     if book.rules:
         await tx.execute(
             "INSERT INTO person_rules (only_one, text, sha256, since) VALUES (1, :text, :sha256, :now)",

@@ -16,6 +16,9 @@ from .. import accounts as people
 from .. import decisions as queue
 from .. import deferred as waiting_room
 from ..accounts import Accounts
+from ..audit import MIGRATIONS as AUDIT_TABLES
+from ..audit import AuditLog, Keeping
+from ..audit.evidence import KEPT as EVIDENCE_KEPT
 from ..callers import Agent
 from ..compatibility import OlderForm, read_by
 from ..deferred import Deferred
@@ -91,6 +94,8 @@ class Terms:
     """An agent has to answer what its person asks."""
     decisions_kept: int = consents.KEPT
     """A decision that is over is kept as evidence."""
+    evidence_kept: int = EVIDENCE_KEPT
+    """What proves a request, its signature and token, is kept."""
     revocations: RevocationLimits = field(default_factory=RevocationLimits)
     """Revocations taken from one issuer."""
 
@@ -147,8 +152,12 @@ class PersonServer:
         outbound = outbound or Outbound(self._own_http or Http(), clock=clock)
         revoker = Revoker(issuer, PERSON_DWK, keys, discovery=discovery, outbound=outbound, loopback=loopback)
         self._outbox = RevocationOutbox(issuer, database, revoker=revoker, clock=clock)
-        self._revoking = Revoking(database, self._questions, self._outbox, clock=clock)
-        self.steward = Steward(issuer, database, outbox=self._outbox, revoking=self._revoking, clock=clock)
+        self.audit = AuditLog(issuer, database, clock=clock)
+        self._evidence = Keeping(issuer, database, kept=terms.evidence_kept, clock=clock)
+        self._revoking = Revoking(database, self._questions, self._outbox, self.audit, clock=clock)
+        self.steward = Steward(
+            issuer, database, outbox=self._outbox, revoking=self._revoking, audit=self.audit, clock=clock
+        )
         own = replace(trust, person_servers=frozenset({issuer}))
         self._older = read_by(issuer, older_forms)
         self._revocations = self._make_revocations(own, ceilings, terms.revocations, path_prefix)
@@ -166,7 +175,7 @@ class PersonServer:
             decisions_kept=terms.decisions_kept,
             clock=clock,
         )
-        self._granting = Granting(self._revoking, random_bytes=random_bytes)
+        self._granting = Granting(self._revoking, self.audit, random_bytes=random_bytes)
         self._governing = Governing(
             issuer,
             database,
@@ -207,6 +216,7 @@ class PersonServer:
     def _make_room(self, rules: RuleBook | None) -> Room:
         judging = Judging(
             granting=self._granting,
+            audit=self.audit,
             rules=FixedRules(rules) if rules is not None else StoredRules(),
             for_update=self._database.for_update,
             clock=self._clock,
@@ -216,6 +226,7 @@ class PersonServer:
             self.issuer,
             self.keys,
             for_update=self._database.for_update,
+            audit=self.audit,
             is_revoked=self._revocations.is_revoked,
             clock=self._clock,
             random_bytes=self._random,
@@ -227,6 +238,7 @@ class PersonServer:
             questions=self._questions,
             issuing=issuing,
             accounts=self.accounts,
+            evidence=self._evidence,
             judging=judging,
             clock=self._clock,
         )
@@ -251,6 +263,7 @@ class PersonServer:
             questions=self._questions,
             revoking=self._revoking,
             granting=self._granting,
+            audit=self.audit,
             clock=self._clock,
             random_bytes=self._random,
         )
@@ -273,9 +286,11 @@ class PersonServer:
             *queue.MIGRATIONS,
             *people.MIGRATIONS,
             *REVOCATION_TABLES,
+            *AUDIT_TABLES,
             *records.MIGRATIONS,
         )
         await self._database.migrate(migrations)
+        await self.audit.begin()
         async with self._database.transaction() as tx:
             owner = await records.claim_database(tx, self.issuer)
         if owner != self.issuer:
@@ -333,14 +348,16 @@ class PersonServer:
         agent, verified = await self._intake.agent(request)
         wanted = read_person_token_request(await request.read_json(verified.digest()), self._loopback)
         asked = await self._intake.identity(agent, wanted)
-        return await self._room.ask(request, asked, agent, ask_anyway=wanted.declared.ask_anyway)
+        proof = await self._intake.proof(verified)
+        return await self._room.ask(request, asked, agent, proof, ask_anyway=wanted.declared.ask_anyway)
 
     async def auth_token(self, request: Request) -> Answer:
         """POST to the auth token endpoint (draft-11 §7.2)."""
         agent, verified = await self._intake.agent(request)
         wanted = read_auth_token_request(await request.read_json(verified.digest()))
         asked = await self._intake.scope(agent, wanted.resource_token, wanted.presented_token, wanted.declared)
-        return await self._room.ask(request, asked, agent, ask_anyway=wanted.declared.ask_anyway)
+        proof = await self._intake.proof(verified)
+        return await self._room.ask(request, asked, agent, proof, ask_anyway=wanted.declared.ask_anyway)
 
     async def propose(self, request: Request) -> Answer:
         """POST to the mission endpoint (draft-11 §8.1)."""
@@ -362,7 +379,7 @@ class PersonServer:
         """POST to the interaction endpoint (draft-11 §7.6)."""
         return await self._govern(request, self._governing.interaction)
 
-    async def audit(self, request: Request) -> Answer:
+    async def record(self, request: Request) -> Answer:
         """POST to the audit endpoint (draft-11 §7.8)."""
         agent, verified = await self._intake.agent(request)
         return await self._governing.audit(agent, await request.read_json(verified.digest()))
@@ -370,7 +387,7 @@ class PersonServer:
     async def _govern(self, request: Request, read: Callable[[Agent, Mapping[str, Any]], Awaitable[Asked]]) -> Answer:
         agent, verified = await self._intake.agent(request)
         asked = await read(agent, await request.read_json(verified.digest()))
-        return await self._room.ask(request, asked, agent, ask_anyway=False)
+        return await self._room.ask(request, asked, agent, await self._intake.proof(verified), ask_anyway=False)
 
     async def poll(self, request: Request, pending: str) -> Answer:
         """GET of a pending URL (draft-11 §11.8.3)."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from .. import decisions as queue
 from .. import deferred as waiting_room
+from ..audit import MIGRATIONS as AUDIT_TABLES
+from ..audit import AuditLog
 from ..deferred import Deferred
 from ..protocol.problems import Problem
 from ..revocation import MIGRATIONS as REVOCATION_TABLES
@@ -41,20 +43,23 @@ class Steward:
         *,
         outbox: RevocationOutbox | None = None,
         revoking: Revoking | None = None,
+        audit: AuditLog | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._clock = clock
         self._outbox = outbox or RevocationOutbox(issuer, database, clock=clock)
+        self.audit = audit or AuditLog(issuer, database, clock=clock)
         if revoking is None:
             questions = Questions(database, Deferred(issuer, database, clock=clock), lifetime=LIFETIME)
-            revoking = Revoking(database, questions, self._outbox, clock=clock)
+            revoking = Revoking(database, questions, self._outbox, self.audit, clock=clock)
         self._revoking = revoking
 
     async def prepare(self) -> None:
         """Bring the tables up to date, where the server has not been started yet. Raises `StoreError`."""
         shared = (*waiting_room.MIGRATIONS, *queue.MIGRATIONS, *REVOCATION_TABLES)
-        await self._database.migrate((*shared, *records.MIGRATIONS))
+        await self._database.migrate((*shared, *AUDIT_TABLES, *records.MIGRATIONS))
+        await self.audit.begin()
 
     # Agents
 
@@ -70,6 +75,7 @@ class Steward:
         async with self._database.transaction() as tx:
             if await records.bind_agent(tx, agent_iss, agent_sub, person, int(self._clock())) != person:
                 raise Problem("invalid_request", "this agent has another person; release it first")
+            self.audit.note(tx, "agent", agent=agent_sub, provider=agent_iss, person=person, became="bound")
 
     async def stop(self, person: str, agent_iss: str, agent_sub: str) -> None:
         """Stop an agent: whatever it has ends here and at its resources, and it gets nothing until it is started.
@@ -127,6 +133,7 @@ class Steward:
         """Put rules in force, in every process of this server, with the next request; an empty book clears them."""
         async with self._database.transaction() as tx:
             await set_rules(tx, book, int(self._clock()))
+            self.audit.note(tx, "rules", sha256=book.sha256, names=[rule.name for rule in book.rules])
 
     async def recordings(self) -> Sequence[Mapping[str, Any]]:
         """What was decided, newest first, as rules would have seen it: level, facts, outcome, and who decided."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from ..accounts import Accounts
+from ..audit import Evidence, Keeping
 from ..callers import Agent
 from ..deferred import Deferred, PendingRequest, Waiting
 from ..protocol.headers import APPROVAL_PENDING, Requirement, interaction_required
@@ -47,9 +49,11 @@ class Room:
         issuing: Issuing,
         accounts: Accounts,
         judging: Judging,
+        evidence: Keeping,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._judging = judging
+        self._evidence = evidence
         self._resolving = Resolving(issuing)
         self._issuer = issuer
         self._database = database
@@ -63,17 +67,18 @@ class Room:
         """The interaction URL of a question: without query, since the code comes as one (draft-11 §11.6.3)."""
         return f"{self._issuer}/interaction/{page}"
 
-    async def ask(self, request: Request, asked: Asked, agent: Agent, *, ask_anyway: bool) -> Answer:
+    async def ask(self, request: Request, asked: Asked, agent: Agent, proof: Evidence, *, ask_anyway: bool) -> Answer:
         """The answer to a request at a token endpoint: what was decided before, or what comes of asking.
 
         Where the person's page is open the answer is held for the seconds the agent prefers (draft-11 §11.8.1).
         """
+        asked = replace(asked, evidence=proof.id)
         person = await records.person_of(self._database, asked.agent_iss, asked.agent_sub)
         await self.check_person(person)
         reachable = asked.reaches_person or (person is not None and await self._accounts.page_alive(person))
         for _ in range(ATTEMPTS):
             try:
-                settled = await self._settle_or_open(asked, agent, reachable=reachable, ask_anyway=ask_anyway)
+                settled = await self._settle_or_open(asked, agent, proof, reachable=reachable, ask_anyway=ask_anyway)
             except Collided:
                 continue
             if isinstance(settled, Answer):
@@ -91,11 +96,12 @@ class Room:
             raise Problem("denied", "the account of the person this agent acts for is switched off")
 
     async def _settle_or_open(
-        self, asked: Asked, agent: Agent, *, reachable: bool, ask_anyway: bool
+        self, asked: Asked, agent: Agent, proof: Evidence, *, reachable: bool, ask_anyway: bool
     ) -> Answer | PendingRequest:
         now = int(self._clock())
         async with self._database.transaction() as tx:
             person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
+            await self._evidence.keep(tx, proof)
             answer = await self._at_once(tx, asked, agent, person, ask_anyway=ask_anyway)
             if answer is not None:
                 return answer

@@ -19,7 +19,7 @@ A value is a `str` without NUL, an `int` of 64 bits, or `None`. A database belon
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -50,6 +50,12 @@ class Transaction(Statements, Protocol):
 
     async def notify(self, channel: str, payload: str = "") -> None:
         """Wake the subscribers of `channel` once this transaction is committed, and not at all if it is not."""
+
+    def before_commit(self, last: Callable[[], Awaitable[None]]) -> None:
+        """Run `last` as the very end of this transaction, still part of it: for a lock that everybody takes.
+
+        What it raises ends the transaction as anything else does.
+        """
 
 
 class Subscription(Protocol):

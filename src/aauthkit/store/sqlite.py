@@ -1,8 +1,7 @@
 """The embedded engine: one file, one writer at a time, any number of readers and processes.
 
-A statement takes microseconds and runs where it is called; waiting for another process, and for the disk where
-`durable` asks for it, lets the loop go on. Two connections: the pen, which one transaction holds at a time, and a
-reader that sees only what is committed.
+A statement takes microseconds and runs where it is called; waiting for another process, and for the disk, lets the loop
+go on. Two connections: the pen, which one transaction holds at a time, and a reader that sees only what is committed.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +27,10 @@ _WAKEUP_TABLE = (
     "CREATE TABLE IF NOT EXISTS aauthkit_wakeups"
     " (seq INTEGER PRIMARY KEY, origin TEXT NOT NULL, channel TEXT NOT NULL, payload TEXT NOT NULL)"
 )
+_BRING_IN = "PRAGMA wal_checkpoint(PASSIVE)"
 _OLDEST = (3, 35)
+BRING_IN_AFTER = 100
+"""Commits after which the log is brought into the file; it is a few megabytes long by then."""
 _WAKEUPS_KEPT = 1_000
 """A process that comes later than this many wake-ups wakes all its subscribers instead."""
 
@@ -103,7 +106,13 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
         self._pen = pen
         self._reader = reader
         self._pen_lock = asyncio.Lock()
-        self._disk = ThreadPoolExecutor(1, "aauthkit-store") if durable else None
+        self._waiting_for_pen = 0
+        self._durable = durable
+        self._disk = ThreadPoolExecutor(1, "aauthkit-store")
+        self._commits = 0
+        self._bringing_in: asyncio.Task[None] | None = None
+        self._log_starts_over = True
+        """The next commit writes the head of the log, for which SQLite waits for the disk."""
         self._patience = patience
         self._poll_seconds = poll_seconds
         self._origin = origin
@@ -127,24 +136,34 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
         self._wakeups.close()
         if self._poll is not None:
             self._poll.cancel()
+        if self._bringing_in is not None:
+            await asyncio.wait([self._bringing_in])
         async with self._pen_lock:
             self._reader.close()
             self._pen.close()
-        if self._disk is not None:
-            self._disk.shutdown(wait=False)
+        self._disk.shutdown(wait=False)
 
     async def _take_pen(self, seconds: float) -> None:
+        if self._waiting_for_pen or self._pen_lock.locked():
+            await self._wait_for_pen(seconds)
+        else:
+            await self._pen_lock.acquire()  # at once, as nobody has it or waits for it
+        if self._closed:
+            self._pen_lock.release()
+            raise StoreUnavailable("the database was closed")
+
+    async def _wait_for_pen(self, seconds: float) -> None:
         taken = False
+        self._waiting_for_pen += 1
         try:
             async with asyncio.timeout(seconds):
                 taken = await self._pen_lock.acquire()
         except TimeoutError:
             pass
+        finally:
+            self._waiting_for_pen -= 1
         if not taken:
             raise StoreBusy(f"another task of this process has been writing for {seconds:g} s")
-        if self._closed:
-            self._pen_lock.release()
-            raise StoreUnavailable("the database was closed")
 
     async def _begin(self, *, migrating: bool) -> SqliteTransaction:
         seconds = MIGRATION_SECONDS if migrating else self._patience.seconds
@@ -158,24 +177,50 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
 
     async def _commit(self, transaction: SqliteTransaction) -> None:
         try:
-            if self._disk is None:
-                await self._patience.until_free(self._pen.commit, "COMMIT")
+            if self._durable or self._log_starts_over:
+                self._log_starts_over = False
+                await finish(self._on_disk(self._pen.commit, "COMMIT"))
             else:
-                await finish(self._commit_on_disk(self._disk))
+                await self._patience.until_free(self._pen.commit, "COMMIT")
         except BaseException:
             self._undo()
             raise
+        self._count_commit()
         for channel, payload in transaction.wakeups:
             self._wakeups.deliver(channel, payload)
 
-    async def _commit_on_disk(self, disk: ThreadPoolExecutor) -> None:
+    async def _on_disk(self, act: Callable[[], object], what: str) -> None:
+        """Do with the pen what waits for the disk, while a task of the loop holds it and awaits this."""
         try:
-            await asyncio.get_running_loop().run_in_executor(disk, self._pen.commit)
+            await asyncio.get_running_loop().run_in_executor(self._disk, act)
         except SQLITE_ERRORS as error:
-            failure = failure_of(error, "COMMIT")
+            failure = failure_of(error, what)
         else:
             return
         raise failure
+
+    def _count_commit(self) -> None:
+        self._commits += 1
+        if self._commits < BRING_IN_AFTER or self._in_memory or self._bringing_in is not None:
+            return
+        self._commits = 0
+        self._bringing_in = asyncio.create_task(self._bring_in(), name="aauthkit-store-log")
+        self._bringing_in.add_done_callback(self._brought_in)
+
+    async def _bring_in(self) -> None:
+        """Bring what is committed from the log into the file. Writers wait for it, readers and the loop do not."""
+        await self._take_pen(self._patience.seconds)
+        try:
+            await finish(self._on_disk(lambda: self._pen.execute(_BRING_IN).fetchall(), "checkpoint"))
+            self._log_starts_over = True
+        finally:
+            self._pen_lock.release()
+
+    def _brought_in(self, done: asyncio.Task[None]) -> None:
+        self._bringing_in = None
+        if not done.cancelled() and done.exception() is not None:
+            # What is committed is in the log and counts; it is tried again after as many commits.
+            log.info("the log of the database was not brought into its file: %s", done.exception())
 
     async def _roll_back(self, transaction: SqliteTransaction) -> None:
         self._undo()
@@ -266,6 +311,8 @@ def _settings(durable: bool) -> tuple[str, ...]:
         "PRAGMA case_sensitive_like=ON",
         "PRAGMA temp_store=MEMORY",
         "PRAGMA trusted_schema=OFF",
+        # Else a commit waits for the disk now and then, and the loop with it: `_bring_in` does that on a thread.
+        "PRAGMA wal_autocheckpoint=0",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from .statements import Statement, parse
 from .wakeups import LOOK_AGAIN, Wakeups, check_wakeup
 
 Params = Mapping[str, Any]
+Last = Callable[[], Awaitable[None]]
 
 MIGRATION_SECONDS = 300.0
 """How long a starting process waits for another one to finish its migrations."""
@@ -31,6 +32,17 @@ class EngineTransaction(ABC):
         self._owner = asyncio.current_task()
         self._ended = False
         self._failed = False
+        self._last: list[Last] = []
+
+    def before_commit(self, last: Last) -> None:
+        """See `Transaction`."""
+        self._check()
+        self._last.append(last)
+
+    async def run_last(self) -> None:
+        """Run what was put off to the end, in order."""
+        for last in self._last:
+            await last()
 
     async def fetch_one(self, sql: str, /, **params: Value) -> Row | None:
         """See `Statements`."""
@@ -141,6 +153,7 @@ class EngineDatabase(ABC, Generic[T]):
             try:
                 yield transaction
                 transaction.check_keepable()
+                await transaction.run_last()
             except BaseException:
                 transaction.end()
                 await self._roll_back(transaction)
@@ -192,7 +205,7 @@ class EngineDatabase(ABC, Generic[T]):
     def _check(self, nested: str) -> None:
         if self._closed:
             raise StoreUnavailable("the database was closed")
-        if asyncio.current_task() in self._in_transaction:
+        if self._in_transaction and asyncio.current_task() in self._in_transaction:
             raise StoreError(nested)
 
     @abstractmethod

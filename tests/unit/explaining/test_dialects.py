@@ -25,7 +25,7 @@ def answer(status: int, body: Any = None, **fields: str) -> Answer:
         (answer(401, agent_auth="httpsig; auth-token"), "it answers with Agent-Auth"),
         (answer(401, aauth='require=auth-token; resource-token="x"'), "it answers with AAuth: require=…"),
         (answer(401, aauth_requirement='requirement=auth-token; auth-server="x"'), "names an auth-server"),
-        (answer(401, signature_error="error=unsupported_algorithm, supported_algorithms=(ed25519)"), "supported_algorithms"),
+        (answer(401, signature_error="error=invalid_key, supported_algorithms=(ed25519)"), "supported_algorithms"),
         (answer(401, accept_signature='sig=("@method");sigkey=jwt'), "Accept-Signature with sigkey"),
         (answer(400, {"error": "invalid_agent_token"}), "-10 of the protocol: the error invalid_agent_token"),
         (answer(401, {"error": "invalid_request", "detail": "missing signature"}), "invalid_request for a signature"),
@@ -59,7 +59,7 @@ def test_todays_answer_is_not_taken_for_an_older_one(today: Answer) -> None:
     ],
 )
 def test_older_metadata_is_named(document: dict[str, Any], said: str) -> None:
-    assert [older.said for older in older_metadata(document)][0].endswith(said)
+    assert next(older_metadata(document)).said.endswith(said)
 
 
 def test_claims_that_11_does_not_have_are_told_and_refuse_nothing() -> None:

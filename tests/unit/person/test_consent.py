@@ -24,7 +24,7 @@ def granted(asked: str, *decisions: Standing, now: float = NOW, key: str = KEY) 
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [("read", {"read"}), ("read place", {"read"}), ("place", set()), ("read cancel", None), ("cancel", None)],
+    [("read", {"read"}), ("read place", {"read"}), ("place", None), ("read cancel", None), ("cancel", None)],
 )
 def test_a_repeat_asking_no_more_is_answered_with_what_was_granted(asked: str, expected: set[str] | None) -> None:
     assert granted(asked, decision("1", "read place", "read")) == expected
@@ -78,6 +78,20 @@ def test_what_the_person_unticked_is_forgotten_wherever_it_was_allowed() -> None
     earlier = [decision("1", "read", "read"), decision("2", "cancel", "cancel"), decision("3", "read x", "read x")]
     left = {one.id: set(one.granted) for one in revise(earlier, frozenset({"read", "place"}), frozenset({"place"}))}
     assert left == {"1": set(), "3": {"x"}}
+
+
+def test_what_was_left_out_is_asked_again_where_it_alone_is_asked_for() -> None:
+    """Unticked is no no: beside what was granted it stays out in silence, by itself it is a question."""
+    left_out = decision("1", "read place cancel", "read")
+    assert granted("read place", left_out) == {"read"}
+    assert granted("place", left_out) is None
+    assert granted("place cancel", left_out) is None
+
+
+def test_refusing_what_was_left_out_ends_nothing_that_was_allowed() -> None:
+    earlier = [decision("1", "read place", "read")]
+    assert revise(earlier, frozenset({"place"}), frozenset()) == ()
+    assert [one.id for one in revise(earlier, frozenset({"read"}), frozenset())] == ["1"]
 
 
 def test_refusing_ends_earlier_answers_to_the_same_question_and_no_smaller_ones() -> None:
