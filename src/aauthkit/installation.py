@@ -20,6 +20,7 @@ from .running import Listen
 from .supervision import Supervisor, free_port, listening
 
 if TYPE_CHECKING:
+    from .audit import Checkpoints
     from .person import PersonServer
     from .provider import AgentProvider
     from .store import Database
@@ -180,7 +181,20 @@ class Installation:
             trust=Trust(agent_providers=frozenset({self.provider}), resources=ANY),
             loopback=self.loopback,
             shown=Shown(name="Your person server"),
+            checkpoints=self.checkpoints(database),
         )
+
+    def checkpoints(self, database: Database) -> Checkpoints:
+        """The checkpoints of the person server's audit log, which are also written into a file of this folder."""
+        from .audit import Checkpoints, FileSink
+
+        key = KeyFile(self.root / "keys" / "audit.jwks").current
+        return Checkpoints(self.person, database, key, sinks=[FileSink(self.checkpoints_file)])
+
+    @property
+    def checkpoints_file(self) -> Path:
+        """Where checkpoints of the audit log are written outside the database."""
+        return self.root / "audit.checkpoints"
 
     def start(self, supervisor: Supervisor) -> None:
         """Start both servers as processes of `supervisor`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import socket
@@ -111,6 +112,8 @@ def run_app(app: App, listen: Listen, *, loopback: LoopbackProfile, watch_parent
         log.info("serving on %s port %d", *listening.getsockname()[:2])
         if watch_parent:
             _follow_parent(server)
+        gc.collect()
+        gc.freeze()  # what was made so far stays as long as the process: the collector need not look through it again
         try:
             server.run(sockets=[listening])
         except OSError as error:  # two that were bound to one port at the same moment: the second cannot listen

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from aauthkit.discovery import Discovery
-from aauthkit.egress import EgressError
+from aauthkit.egress import Egress, EgressError
 from aauthkit.protocol import jose, plain_form
 from aauthkit.protocol.jose import SigningKey
 from aauthkit.protocol.messages import Answer
@@ -59,10 +59,9 @@ class Provider(Issuer):
     published: list[SigningKey] = field(default_factory=list)
     fetched_at: list[float] = field(default_factory=list)
 
-    def document(self, url: str, now: float) -> dict[str, Any]:
+    def document(self, url: str) -> dict[str, Any]:
         if url.endswith("/.well-known/aauth-agent.json"):
             return {"issuer": self.iss, "jwks_uri": f"{self.iss}/jwks.json"}
-        self.fetched_at.append(now)
         return {"keys": [key.public.jwk for key in self.published]}
 
 
@@ -80,6 +79,7 @@ class Storm:
     strangers_asked: int = 0
 
     def __post_init__(self) -> None:
+        self.egress = Egress()
         self.by_host = {provider.iss: provider for provider in self.providers}
         self.discovery = Discovery(self, clock=lambda: self.now, jitter=lambda: 0.0)  # type: ignore[arg-type]
         self.verifier = Verifier(
@@ -96,11 +96,13 @@ class Storm:
         if provider is None:
             self.strangers_asked += 1
             raise EgressError("nobody", "unreachable")
-        for _turn in range(20):
+        if url.endswith("/jwks.json"):
+            provider.fetched_at.append(self.now)
+        for _turn in range(3):
             await asyncio.sleep(0)
         if provider.down:
             raise EgressError("no connection", "unreachable")
-        return Answer(200, (), json.dumps(provider.document(url, self.now)).encode())
+        return Answer(200, (), json.dumps(provider.document(url)).encode())
 
     def happens(self) -> None:
         """By the number of requests that have begun: something every hundred."""
@@ -109,12 +111,12 @@ class Storm:
         if rest:
             return
         provider = self.providers[step % len(self.providers)]
-        if step % 3 == 0:
+        if step > 8 and step % 3 == 0:
             provider.down = not provider.down
         if step % 10 == 5:
             provider.published = [provider.key, provider.next_key]
-        if step % 20 == 0:
-            self.now += 31
+        if step % 5 == 0:
+            self.now += 25
 
     async def verdict(self, request: Request) -> str:
         try:

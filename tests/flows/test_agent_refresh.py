@@ -161,6 +161,8 @@ async def test_a_restarted_agent_presents_what_it_had(
         assert (await http.get(ORDERS)).status == 200
     assert requests(parties) == (1, 1, 1)
     assert levels(parties) == ["Agent", "Person", "Grant", "Grant", "Grant"]
+    offer = await parties.agent(durable=durable, shared_folder=tmp_path / "shared").describe(ORDERS)
+    assert offer.lacks == ()
 
 
 async def test_a_token_of_another_agent_or_person_server_is_not_taken_from_the_store(

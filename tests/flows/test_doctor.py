@@ -60,6 +60,7 @@ async def test_servers_and_an_agent_that_are_well_are_found_to_be_well(present_w
     whole = "\n".join(of(agent, "good") + of(api, "good"))
     for part in (
         "https alone; no loopback profile",
+        f"{PS} verifies what this agent signs",
         "names agents.example, trusted, by trustme",
         "within 5 s of this machine's",
         f"it names itself {PS}",

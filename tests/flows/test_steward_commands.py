@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sqlite3
 
 import pytest
 
@@ -92,3 +94,29 @@ def test_recordings_are_lines_without_secrets_that_rules_are_tried_on(commands: 
     ]
     told = commands.run("person", "rules", "test", str(rules), "--recordings", str(lines), "--json").json
     assert told["changes"][0]["rule"] == "person tokens"
+
+
+def test_the_audit_log_is_checked_exported_and_shortened_by_command(commands: Commands) -> None:
+    """§13.17: what was meddled with is found, and by the file outside also what was cut off."""
+    up = commands.up()
+    rules = commands.root / "rules.toml"
+    rules.write_text(RULES)
+    assert commands.run("person", "rules", "set", str(rules)).code == 0
+    outside = commands.root / "kept.checkpoints"
+    assert commands.run("audit", "checkpoint", "--to", str(outside)).code == 0
+    assert commands.run("person", "rules", "clear").code == 0
+    good = commands.run("audit", "verify", "--checkpoint", str(outside))
+    assert good.code == 0 and "as they were written" in good.out, good.out + good.err
+    lines = [json.loads(line) for line in commands.run("audit", "export", "--kind", "rules").out.splitlines()]
+    assert sorted(line["entry"]["names"] for line in lines) == [[], ["person tokens"]]
+    assert json.loads(commands.run("audit", "prune", "--days", "1", "--json").out) == {"discarded": 0}
+    nothing = commands.run("audit", "evidence", "none")
+    assert nothing.code == 1 and "nothing is kept under this name" in nothing.err
+    up.send(signal.SIGTERM)
+    up.end()
+    assert commands.run("audit", "verify").code == 0
+    with sqlite3.connect(commands.home / "person.db") as records:
+        records.execute("DELETE FROM audit_entries WHERE kind = 'rules'")
+    records.close()
+    bad = commands.run("audit", "verify", "--json")
+    assert bad.code == 1 and not bad.json["good"] and bad.json["findings"]

@@ -141,6 +141,15 @@ async def test_a_delegated_key_is_verified(place: Place, rows: Rows) -> None:
     rows.add(HTTPSIG, WE_SIGN, "scheme `jkt-jwt`", WORKS)
 
 
+async def test_a_session_token_is_covered(place: Place, rows: Rows) -> None:
+    """§6.3: `Authorization` is covered, and verified with the rest."""
+    key = new_key()
+    credential, session = Credential(key, hwk_header(key.public)), [("authorization", "AAuth a-session-of-a-resource")]
+    sent = place.world.outbound().call("GET", f"{VERIFIER}/", credential, headers=session)
+    verified(await sent)
+    rows.add(HTTPSIG, WE_SIGN, "a session token in `Authorization`, covered (§6.3)", WORKS)
+
+
 async def test_what_was_signed_for_another_host_is_refused(place: Place, rows: Rows) -> None:
     """So that *works* says something: the same server, in its own eyes under another name."""
     key = new_key()

@@ -34,7 +34,7 @@ from aauthkit.resource import Resource
 from aauthkit.resource.fastapi import install, protect
 from tests.plugins.peers import PeerWorld, open_peer_world, said
 from tests.plugins.rows import ABSENT, BREAKS, INTROSPECTION, REFUSED, WORKS, Rows
-from tests.plugins.signing import new_key
+from tests.plugins.signing import Issuer, new_key
 from tests.plugins.tls import Authority
 from tests.plugins.world import API, ELSEWHERE, OTHER, PROVIDER, PS, ByHand, World
 
@@ -46,6 +46,7 @@ CARRIED = "our resource asks, our agent carries, its person server answers"
 IT_SIGNS = "it signs, our resource verifies"
 ACCESS = "our person server asks, its access server answers"
 TENANT = "acme"
+SEED = hashlib.sha256(b"the key of the peer").digest()
 PLAN = "# Orders\n\nLook after the orders of this year."
 
 
@@ -128,7 +129,7 @@ async def place(authority: Authority, tmp_path: Path) -> AsyncIterator[Place]:
     def person_server(world: PeerWorld) -> FastAPI:
         ps = PersonServer(
             PS,
-            TheirKey.from_seed(hashlib.sha256(b"a peer").digest()),
+            TheirKey.from_seed(SEED),
             MemoryStore(),
             subject_secret=b"a secret of the test",
             agent_providers=[PROVIDER],
@@ -322,21 +323,28 @@ async def test_its_refusals_of_signatures_name_no_code_in_the_header(place: Plac
 
 
 async def test_its_signer_is_understood_by_our_resource(place: Place, rows: Rows) -> None:
-    """As an agent with a query, as an agent with a body, and in its person server's own name (§11.3.2)."""
+    """As an agent with a query and with a body, and in its person server's own name (§11.3.2)."""
     await place.world.serve(OTHER, people_api(place.world))
-    their_key = TheirKey.generate()
-    now, jwk = int(time.time()), their_key.public_jwk.model_dump(exclude_none=True, include={"kty", "crv", "x", "alg"})
-    issuer = place.world.issuer(PROVIDER)
-    token = issuer.agent_token(new_key().public, now=now, ps=PS, cnf={"jwk": jwk})
-    own = place.ps.identity.signed("GET", f"{OTHER}/proposal", None, now)
-    theirs = [
-        ("GET", f"{API}/agent?page=2", sign(their_key, jwt_key(token), "GET", f"{API}/agent?page=2", created=now)),
-        ("GET", f"{OTHER}/proposal", own),
-    ]
-    transport = place.world.egress.async_transport()
-    async with httpx2.AsyncClient(transport=transport) as client:
-        assert [(await client.request(m, url, headers=headers)).status_code for m, url, headers in theirs] == [200, 200]
-    rows.add(INTROSPECTION, IT_SIGNS, "GET with a query, scheme `jwt`", WORKS)
+    mine, now = TheirKey.generate(), int(time.time())
+    cnf = {"jwk": mine.public_jwk.model_dump(exclude_none=True, include={"kty", "crv", "x", "alg"})}
+    agent = place.world.issuer(PROVIDER).agent_token(new_key().public, now=now, ps=PS, cnf=cnf)
+    grant = Issuer(PS, SigningKey("Ed25519", SEED)).auth_token(
+        new_key().public, API, "orders.place", now=now, cnf=cnf, tenant=TENANT
+    )
+    asked, ordered, body = f"{API}/agent?page=2", f"{API}/orders", json.dumps({"item": "lamp"}).encode()
+    theirs = {
+        ("GET", asked, b""): sign(mine, jwt_key(agent), "GET", asked, created=now),
+        ("POST", ordered, body): sign(mine, jwt_key(grant), "POST", ordered, body=body, created=now),
+        ("GET", f"{OTHER}/proposal", b""): place.ps.identity.signed("GET", f"{OTHER}/proposal", None, now),
+    }
+    async with httpx2.AsyncClient(transport=place.world.egress.async_transport()) as client:
+        answers = [
+            await client.request(method, url, headers=headers, content=content)
+            for (method, url, content), headers in theirs.items()
+        ]
+    assert [answer.status_code for answer in answers] == [200, 201, 200], [answer.text for answer in answers]
+    rows.add(INTROSPECTION, IT_SIGNS, "GET with a query, scheme `jwt`, an agent token", WORKS)
+    rows.add(INTROSPECTION, IT_SIGNS, "POST with a body and its digest, scheme `jwt`, an auth token", WORKS)
     rows.add(INTROSPECTION, IT_SIGNS, "GET, scheme `jwks_uri`, its person server", WORKS)
 
 

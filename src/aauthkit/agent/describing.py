@@ -66,8 +66,9 @@ async def describe(url: str, standing: Standing, connections: Connections) -> De
     Raises `NoResourceIdentifier`, and `Unreachable` where there is no description.
     """
     found, found_at = await _find(url, connections.http, connections.discovery, standing.loopback)
-    place, now = standing.place(standing.identity, found.issuer), standing.clock()
-    standing.recall(standing.identity, place)
+    identity = standing.identities.known()
+    place, now = standing.place(identity, found.issuer), standing.clock()
+    standing.recall(identity, place)
     grant = standing.wallet.grant(place, now)
     lacks = _lacks(_mode(found), place, standing, now)
     return _of(found, found_at, grant.granted if grant is not None else frozenset(), lacks)

@@ -162,6 +162,23 @@ class Identities:
             return current
         return current if current.is_new and self._shared is None else None
 
+    def known(self) -> Identity:
+        """The agent as far as is known without asking anybody, by other processes too."""
+        current = self.current
+        if self._shared is not None and current.now() is None and not self._is_bound(current):
+            self._adopted()
+        return self.current
+
+    def _adopted(self) -> Identity | None:
+        """The agent under the key that other processes sign with, if it has a token; it is the current one then."""
+        kept = self._shared.current() if self._shared is not None else None
+        if kept is None:
+            return None
+        known = self.of(kept)
+        if known.now() is not None or known.recall() is not None:
+            self.current = known
+        return known
+
     async def begin(self, connections: Connections) -> Identity:
         """What a call begins with, its agent token renewed if it is about to end. Raises `AgentTokenUnavailable`.
 
@@ -180,15 +197,13 @@ class Identities:
 
     async def _changed(self, connections: Connections) -> Identity:
         before = self.current
-        kept = self._shared.current() if self._shared is not None else None
-        if kept is not None:
-            known = self.of(kept)
-            if known.now() is not None or known.recall() is not None:
-                self.current = known
+        known = self._adopted()
+        if known is not None:
+            if known is self.current and known.now() is not None:
                 return known
             if before.is_new or not before.is_alive:
                 before = known
-        goes_on = (before.is_new and kept is None) or self._is_bound(before)
+        goes_on = (before.is_new and known is None) or self._is_bound(before)
         following = before if goes_on else self.of(self._generate())
         try:
             await following.obtain(connections)

@@ -7,7 +7,7 @@ changed, reordered or cut off.
 
 from __future__ import annotations
 
-from .checkpoints import Checkpoints, FileSink, Sink, read_lines
+from .checkpoints import Checkpoints, FileSink, Regularly, Sink, read_lines
 from .evidence import Evidence, Keeping
 from .log import AuditLog
 from .records import MIGRATIONS, Entry
@@ -22,6 +22,7 @@ __all__ = [
     "FileSink",
     "Finding",
     "Keeping",
+    "Regularly",
     "Report",
     "Sink",
     "read_lines",

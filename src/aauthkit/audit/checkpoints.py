@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ..protocol.jose import JoseError, PublicKey, SigningKey, b64url_encode, parse_jwt, sign_jwt
-from ..store import Database
+from ..store import Database, StoreError
+
+log = logging.getLogger("aauthkit.audit")
 
 TYP: Final = "aauth-audit+jwt"
+EVERY: Final = 300.0
+"""Seconds between two checkpoints, unless a server is told otherwise."""
 MAX_LINES: Final = 1_000_000
 
 
@@ -106,6 +111,23 @@ class Checkpoints:
         self._sinks = sinks
         self._clock = clock
 
+    async def is_due(self) -> bool:
+        """Whether anything was written since the last one."""
+        heads = await self._database.fetch_all(
+            "SELECT writer, number, hash FROM audit_heads WHERE server = :server AND number > 0", server=self.server
+        )
+        last = await self._database.fetch_one(
+            "SELECT statement FROM audit_checkpoints WHERE server = :server ORDER BY number DESC LIMIT 1",
+            server=self.server,
+        )
+        if last is None:
+            return bool(heads)
+        try:
+            held = read_statement(last["statement"], self.server, [self._key.public]).heads
+        except ValueError:  # made under an earlier key
+            return True
+        return held != {row["writer"]: (row["number"], row["hash"]) for row in heads}
+
     async def make(self) -> str:
         """A checkpoint of the chains as they are now, on record and told outside: the statement.
 
@@ -152,3 +174,36 @@ async def statements(database: Database, server: str) -> list[str]:
         server=server,
     )
     return [row["statement"] for row in rows]
+
+
+class Regularly:
+    """Makes a checkpoint every `seconds` as long as something was written; `start` it, and `close` it at the end."""
+
+    def __init__(self, checkpoints: Checkpoints, *, seconds: float = EVERY) -> None:
+        self._checkpoints = checkpoints
+        self._seconds = seconds
+        self._making: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._making = asyncio.create_task(self._make(), name="aauthkit-audit-checkpoints")
+
+    async def close(self) -> None:
+        """Make a last one, and end."""
+        making, self._making = self._making, None
+        if making is not None:
+            making.cancel()
+            await asyncio.wait({making})
+            await self._once()
+
+    async def _make(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            await self._once()
+
+    async def _once(self) -> None:
+        try:
+            if await self._checkpoints.is_due():
+                await self._checkpoints.make()
+        except (StoreError, OSError) as error:
+            log.error("a checkpoint of the audit log could not be kept: %s", error)

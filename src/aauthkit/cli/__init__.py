@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "provider": ("provider", "run an agent provider, and admit its agents"),
     "person": ("person", "run a person server, and look after its people"),
     "keys": ("keys", "the key file of a server: make, show, rotate or protect it"),
+    "audit": ("auditing", "check, export and shorten the audit log of a person server"),
     "fetch": ("fetching", "curl for AAuth: one signed request, consent included"),
     "inspect": ("inspecting", "what a token, a header or a metadata document is, and whether it verifies"),
     "vectors": ("vectors", "measure this package, another implementation, or a running server by test vectors"),

@@ -9,10 +9,12 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from ..accounts import MIGRATIONS as ACCOUNT_TABLES
 from ..accounts import Accounts
+from ..audit import Checkpoints, FileSink
 from ..compatibility import OlderForm
 from ..discovery import Discovery
 from ..egress import Http
@@ -68,6 +70,15 @@ def _configure_serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--resource", action="append", metavar="URL", help="where they may go, or `any`; may be repeated"
     )
+    serve.add_argument(
+        "--audit-keys",
+        type=Path,
+        metavar="FILE",
+        help="a key file of its own, which signs checkpoints of the audit log; made where there is none",
+    )
+    serve.add_argument(
+        "--checkpoints", type=Path, metavar="FILE", help="where checkpoints are written as well, a line each"
+    )
     serve.add_argument("--name", metavar="TEXT", default="Your person server", help="what it calls itself")
     serve.add_argument(
         "--older-form",
@@ -120,6 +131,15 @@ def run_serve(options: argparse.Namespace) -> int:
         )
 
     return serve_own(described, build, watch_parent=options.watch_parent)
+
+
+def _checkpoints(options: argparse.Namespace, issuer: str, database: Database) -> Checkpoints | None:
+    if options.audit_keys is None:
+        if options.checkpoints is not None:
+            raise CalledWrongly("--checkpoints goes with --audit-keys", "a checkpoint is signed with a key of its own")
+        return None
+    sinks = [FileSink(options.checkpoints)] if options.checkpoints is not None else []
+    return Checkpoints(issuer, database, KeyFile(options.audit_keys).current, sinks=sinks)
 
 
 def _installed(found: Installation) -> Callable[[Database], LiveServer]:

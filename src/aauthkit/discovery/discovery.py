@@ -220,7 +220,7 @@ class Discovery:
             return
         renewed = issuer.flights.get((dwk, "metadata"))
         if flight is None and what == "keys" and not stale and renewed is not None:
-            # The metadata is on its way, and is asked for once in a minute: where the keys are is known when it is here.
+            # The metadata is on its way, and is asked for once in a minute; it says where the keys are.
             await asyncio.wait({renewed})
             flight = issuer.flights.get((dwk, what))
         if flight is None:

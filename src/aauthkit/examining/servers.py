@@ -94,11 +94,18 @@ class _Visit:
             return
         jwks_uri = document.get("jwks_uri")
         if isinstance(jwks_uri, str):
+            self._same_host(jwks_uri)
             keys = await self._get(http, jwks_uri, "jwks")
             if keys is not None:
                 examine_jwks(self.found, keys, expected=self._expected)
         for name, url in listed_endpoints(document):
             await examine_endpoint(self.found, http, name, url, timeout=TIMEOUT)
+
+    def _same_host(self, jwks_uri: str) -> None:
+        if not jwks_uri.startswith(f"{self._issuer}/"):
+            text = f"the keys are at another place than the issuer: {jwks_uri}"
+            mend = "serve them below the issuer: who verifies may fetch from no other host (Signature-Keys §7.3)"
+            self.found.warn("jwks", text, mend)
 
     def _profile(self) -> None:
         if self._issuer.startswith("http://"):
@@ -149,7 +156,7 @@ class _Visit:
             mend = "see that the server runs and ends TLS on this port"
             self.found.bad("certificate", f"no TLS connection to {address} port {port}: {reason}", mend)
             return
-        judge(self.found, seen, target.host, time.time)
+        judge(self.found, seen, target.host, self._clock)
 
     async def _get(self, http: Http, url: str, about: str) -> Answer | None:
         try:

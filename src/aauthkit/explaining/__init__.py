@@ -52,6 +52,31 @@ _MODULES: Final = {
 _PLACES: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
+__all__ = [
+    "BUDGET",
+    "FORMS",
+    "MENDS",
+    "Belief",
+    "CaptureError",
+    "Captured",
+    "Cause",
+    "Explanation",
+    "Form",
+    "Line",
+    "Older",
+    "belief_of",
+    "explain",
+    "explain_refusal",
+    "older_answer",
+    "older_metadata",
+    "read_capture",
+    "read_time",
+    "signer_base",
+    "tell",
+    "tell_briefly",
+]
+
+
 def __getattr__(name: str) -> Any:
     """A public name, from its module."""
     if name not in _PLACES:

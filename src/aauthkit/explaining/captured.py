@@ -217,6 +217,10 @@ def _document(data: bytes) -> Mapping[str, Any]:
 
 
 def _entry(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    given = document.get("input")
+    if isinstance(given, Mapping) and isinstance(given.get("request"), Mapping):
+        vector = {name: value for name, value in given["request"].items() if name != "body"}
+        return {**given, "request": {**vector, "body_base64": given["request"].get("body")}}, ()
     log = document.get("log")
     if not isinstance(log, Mapping):
         return document, ()
@@ -274,7 +278,7 @@ def _body(request: Mapping[str, Any]) -> bytes | None:
 
 
 def _time(entry: Mapping[str, Any]) -> float | None:
-    value = next((entry[name] for name in ("at", "time_received", "startedDateTime") if name in entry), None)
+    value = next((entry[name] for name in ("at", "time", "now", "startedDateTime") if name in entry), None)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     return read_time(value) if isinstance(value, str) else None

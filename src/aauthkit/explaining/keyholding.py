@@ -177,13 +177,13 @@ def _delegation(held: Held, member: SchemeMember, belief: Belief) -> None:
 
 def _claims(held: Held, raw: str, jwt: Jwt, belief: Belief) -> None:
     """Claims, audience and lifetime, in the order of the verifier (draft-11 §11.3.4 step 5)."""
-    typ = jwt.header.get("typ")
+    typ = str(jwt.header.get("typ"))
     try:
         token = read_token(raw, belief.token_types, loopback=belief.loopback, jwt=jwt)
     except TokenRejected as error:
         wrong_type = typ not in belief.token_types
         name = "token.type" if wrong_type else "key.algorithm" if error.key_code else "token.malformed"
-        hint = f"; {MISTAKEN_TYPES[str(typ)]}" if str(typ) in MISTAKEN_TYPES else ""
+        hint = f"; {MISTAKEN_TYPES[typ]}" if typ in MISTAKEN_TYPES else ""
         what = f"{plain(shortened(str(error)))}{hint}"
         held.causes.append(cause(name, what, code=error.key_code or "invalid_jwt", section="draft-11 §11.5.2"))
         return

@@ -17,7 +17,7 @@ from .. import decisions as queue
 from .. import deferred as waiting_room
 from ..accounts import Accounts
 from ..audit import MIGRATIONS as AUDIT_TABLES
-from ..audit import AuditLog, Keeping
+from ..audit import AuditLog, Checkpoints, Keeping, Regularly
 from ..audit.evidence import KEPT as EVIDENCE_KEPT
 from ..callers import Agent
 from ..compatibility import OlderForm, read_by
@@ -107,6 +107,7 @@ class PersonServer:
     - `discovery`: finds the keys and metadata of both, and serves this server's own keys to itself.
     - `accounts`: the people; made on the same database where none is given.
     - `rules`: what is decided before a person is asked; where none are given, those on record (`set_rules`).
+    - `checkpoints`: ties the audit log together, under a key of its own; none are made where it is not given.
     - `outbound`: how resources are told of revocations; a client of its own where none is given.
     - `path_prefix`: a path that a proxy in front of this server stripped.
     - `older_forms`: what is read of peers that have not caught up, by name (`aauthkit.compatibility`).
@@ -131,6 +132,7 @@ class PersonServer:
         older_forms: Iterable[str] = (),
         rules: RuleBook | None = None,
         outbound: Outbound | None = None,
+        checkpoints: Checkpoints | None = None,
         replay: ReplayCache | None = None,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -153,6 +155,7 @@ class PersonServer:
         revoker = Revoker(issuer, PERSON_DWK, keys, discovery=discovery, outbound=outbound, loopback=loopback)
         self._outbox = RevocationOutbox(issuer, database, revoker=revoker, clock=clock)
         self.audit = AuditLog(issuer, database, clock=clock)
+        self._regularly = Regularly(checkpoints) if checkpoints is not None else None
         self._evidence = Keeping(issuer, database, kept=terms.evidence_kept, clock=clock)
         self._revoking = Revoking(database, self._questions, self._outbox, self.audit, clock=clock)
         self.steward = Steward(
@@ -291,6 +294,8 @@ class PersonServer:
         )
         await self._database.migrate(migrations)
         await self.audit.begin()
+        if self._regularly is not None:
+            self._regularly.start()
         async with self._database.transaction() as tx:
             owner = await records.claim_database(tx, self.issuer)
         if owner != self.issuer:
@@ -313,6 +318,8 @@ class PersonServer:
         """Let go of other processes' news. Database and discovery belong to whoever made them."""
         await self._revocations.close()
         await self._outbox.close()
+        if self._regularly is not None:
+            await self._regularly.close()
         if self._own_http is not None:
             await self._own_http.aclose()
 
