@@ -28,7 +28,7 @@ from aauthkit.trust import Trust
 from aauthkit.verification import Accepts, Verifier
 from tests.plugins.signing import NOW, Issuer, Signer, new_key
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 API = "https://api.example"
 TYPES = frozenset({"aa-agent+jwt"})
@@ -244,19 +244,21 @@ async def test_a_stream_of_tokens_never_seen_leaves_the_caches_in_their_bounds(
 
     async def ask(number: int) -> None:
         fresh = provider.agent_token(key.public, jti=f"t-{number}", name=f"a{number}", padding="x" * (number % 700))
+        assert await storm.verdict(Signer.token(key, fresh).sign("POST", f"{API}/o", body=b"{}")) == "accepted"
+        if number % 4:
+            return
         junk = provider.agent_token(key.public, header={"kid": f"k-{number}"})
         strangers.iss = f"https://s{number}.example"
         odd = [("x-number", str(number)), (f"x-{number}", "1")]
         wanted = ["@method", "@authority", "@path", f"x-{number}"]
-        assert await storm.verdict(Signer.token(key, fresh).sign("POST", f"{API}/o", body=b"{}")) == "accepted"
         assert await storm.verdict(Signer.token(key, junk).sign("GET", f"{API}/o")) == "unknown_key"
         stranger = Signer.token(key, strangers.agent_token(key.public))
         assert await storm.verdict(stranger.sign("GET", f"{API}/o", headers=odd, components=wanted)) == "invalid_key"
 
-    for number in range(500):
+    for number in range(400):
         await ask(number)
     tracemalloc.start()
-    for number in range(500, 6_500):
+    for number in range(400, 5_000):
         await ask(number)
     grown, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -264,7 +266,7 @@ async def test_a_stream_of_tokens_never_seen_leaves_the_caches_in_their_bounds(
     record_property("peak_mib", round(peak / 2**20, 1))
     assert len(storm.verifier._assertions) <= 4096
     assert storm.verifier._assertions._characters <= 8 * 2**20
-    assert len(storm.verifier.replay) <= 6_500
+    assert len(storm.verifier.replay) <= 5_000
     assert jose._header.cache_info().currsize <= 256
     assert plain_form._cover.cache_info().currsize <= plain_form.MAX_COVERS
     assert storm.strangers_asked == 0

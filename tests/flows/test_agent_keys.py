@@ -79,7 +79,7 @@ async def test_ag_01_the_endpoints_are_those_that_the_metadata_names(parties: Pa
 
 
 async def test_a_key_stays_while_a_pending_request_is_bound_to_it(parties: Parties, tmp_path: Path) -> None:
-    """§13.2: in this process or, by what is kept on disk, in another; after the decision the key changes."""
+    """F42, §13.2: in this process or, by what is kept on disk, in another; after the decision the key changes."""
     agent = parties.agent(pending_folder=tmp_path)
     parties.ps.waits, parties.ps.requirement = 10**6, PAGE
     slow(parties)
@@ -114,7 +114,7 @@ def slow(parties: Parties) -> None:
 
 
 async def test_a_key_stays_while_a_resource_holds_a_call_that_is_bound_to_it(parties: Parties) -> None:
-    """§6.5.1: the polls of a held call come from the `agent_jkt` key, hours later too."""
+    """F42, §6.5.1: the polls of a held call come from the `agent_jkt` key, hours later too."""
     parties.resource.needs["/orders"] = grant("orders.read", deferred=True)
     agent, gate = parties.agent(), asyncio.Event()
 
@@ -142,7 +142,7 @@ async def test_a_key_stays_while_a_resource_holds_a_call_that_is_bound_to_it(par
 
 
 async def test_a_key_stays_while_a_challenge_is_met_that_is_bound_to_it(parties: Parties) -> None:
-    """§6.7.3 step 4: the resource token names it."""
+    """F42, §6.7.3 step 4: the resource token names it."""
     agent, gate = parties.agent(), asyncio.Event()
 
     def held(request: Received) -> Reply:
@@ -165,7 +165,7 @@ async def test_a_key_stays_while_a_challenge_is_met_that_is_bound_to_it(parties:
 
 
 async def test_a_call_in_flight_goes_on_with_the_key_that_it_began_with(parties: Parties) -> None:
-    """Another call changed the key meanwhile; what is challenged then is met under the first."""
+    """F42: another call changed the key meanwhile; what is challenged then is met under the first."""
     agent, gate = parties.agent(), asyncio.Event()
 
     def held(request: Received) -> Reply:

@@ -189,3 +189,19 @@ async def test_a_store_that_others_can_write_to_is_not_used(
     assert list(shared.iterdir()) == []
     assert requests(parties) == (2, 2, 2)
     assert "chmod 700" in caplog.text
+
+
+async def test_no_lock_is_held_while_a_response_is_streamed(parties: Parties, tmp_path: Path) -> None:
+    """Other processes go on meanwhile, and the key may change."""
+    parties.resource.replies["/agent"] = Reply(200, (("content-type", "text/plain"),), b"abcdef", drip=0.01)
+    agent = parties.agent(shared_folder=tmp_path / "shared")
+    async with agent.client() as http, http.stream("GET", "https://api.example/agent") as response:
+        pieces = response.aiter_raw()
+        assert await anext(pieces)
+        assert [path.suffix for path in (tmp_path / "shared").glob("*.lock")] == []
+        first = agent.thumbprint
+        parties.clock.advance(HOUR)
+        assert (await http.get(ORDERS)).status_code == 200
+        assert agent.thumbprint != first
+        async for _ in pieces:
+            pass

@@ -130,9 +130,7 @@ async def test_a_202_that_still_names_the_resource_token_is_polled_on(
 # Time passes.
 
 
-async def test_f42_tokens_are_renewed_from_the_top_under_a_new_key(
-    parties: Parties, open_client: OpenClient
-) -> None:
+async def test_f42_tokens_are_renewed_from_the_top_under_a_new_key(parties: Parties, open_client: OpenClient) -> None:
     """F42, §7.9.1, AG-70: agent token, person token, then resource and auth token, inside the margin."""
     http = open_client(parties.agent())
     await http.get(ORDERS)

@@ -204,6 +204,7 @@ def _read(path: Path) -> tuple[Wait, SigningKey] | None:
         document = parse_json(read_private(path))
         bound = SigningKey.from_jwk(document.pop("key"))
         shown = tuple((str(url), str(code)) for url, code in document.pop("shown"))
-        return Wait(**{**document, "jkt": bound.kid}, shown=shown), bound
+        wait = Wait(**{**document, "jkt": bound.kid}, shown=shown)
+        return (wait, bound) if path.stem == wait.id else None
     except (OSError, KeyFileError, JoseError, KeyError, TypeError, ValueError):
         return None

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..protocol.jose import JoseError, Jwt, PublicKey, parse_jwk, parse_jwt
+from ..protocol.identifiers import is_server_identifier
+from ..protocol.jose import ALGORITHMS, JoseError, Jwt, PublicKey, parse_jwk, parse_jwt
 from ..protocol.problems import SignatureFailure
 from ..protocol.signature_key import (
+    SERVED_SCHEMES,
     DelegatedKey,
     HeaderKey,
     JwksUriKey,
@@ -68,7 +70,7 @@ def hold(member: SchemeMember, belief: Belief, keys: Sequence[PublicKey], resolv
     """The key that `member` presents. `keys` are at hand besides; `resolved` is what the verifier looked up."""
     held = Held()
     held.facts.append(("scheme", plain(member.scheme[:32])))
-    if member.scheme not in belief.schemes:
+    if member.scheme not in belief.schemes or member.scheme not in SERVED_SCHEMES:
         served = ", ".join(belief.schemes)
         what = f"the scheme {plain(member.scheme[:32])!r} is not taken here, which takes {served}"
         held.causes.append(cause("scheme", what, code="unsupported_scheme", section="draft-11 §11.3.4 step 4"))
@@ -76,8 +78,8 @@ def hold(member: SchemeMember, belief: Belief, keys: Sequence[PublicKey], resolv
     if member.scheme in ("jwt", "jkt-jwt") and isinstance(raw, str):
         _token(held, member, raw, belief)
     elif member.scheme == "jwks_uri":
-        _published(held, member, keys, resolved)
-    elif member.scheme == "hwk":
+        _published(held, member, belief, keys, resolved)
+    elif member.scheme in SERVED_SCHEMES:
         _inline(held, member)
     held.key = resolved or held.key
     if held.key is not None:
@@ -104,7 +106,9 @@ def refused(failure: SignatureFailure, name: str) -> Cause:
     return cause(name, what, code=failure.code, section="draft-11 §11.3.4 steps 5 and 6")
 
 
-def _published(held: Held, member: SchemeMember, keys: Sequence[PublicKey], resolved: PublicKey | None) -> None:
+def _published(
+    held: Held, member: SchemeMember, belief: Belief, keys: Sequence[PublicKey], resolved: PublicKey | None
+) -> None:
     try:
         presented = read_member(member)
     except SignatureFailure as failure:
@@ -113,6 +117,9 @@ def _published(held: Held, member: SchemeMember, keys: Sequence[PublicKey], reso
     assert isinstance(presented, JwksUriKey)
     held.facts += [("signer", plain(presented.id)), ("dwk", plain(presented.dwk)), ("kid", plain(presented.kid))]
     held.names.add(presented.kid)
+    if not is_server_identifier(presented.id, belief.loopback):
+        what = f"id is {plain(shortened(presented.id))!r}, which is no server identifier (draft-11 §11.1.1)"
+        held.causes.append(cause("key.invalid", what, code="invalid_key", section="draft-11 §11.3.2"))
     held.key = resolved or next((key for key in keys if presented.kid in (key.kid, key.thumbprint)), None)
     if held.key is None:
         what = f"the key {plain(presented.kid[:64])} stands at {plain(presented.id)}/.well-known/{plain(presented.dwk)}"
@@ -173,15 +180,22 @@ def _delegation(held: Held, member: SchemeMember, belief: Belief) -> None:
     if belief.now is not None and presented.exp <= belief.now:
         what = f"the delegation expired {lasting(belief.now - presented.exp)} before the server's clock"
         held.causes.append(cause("token.expired", what, code="expired_jwt", section="Signature-Keys §3.5"))
+    elif belief.now is not None and presented.iat > belief.now + belief.window:
+        what = f"the delegation was issued {lasting(presented.iat - belief.now)} ahead of the server's clock"
+        held.causes.append(cause("token.ahead", what, code="clock_skew", section="Signature-Keys §3.5"))
 
 
 def _claims(held: Held, raw: str, jwt: Jwt, belief: Belief) -> None:
     """Claims, audience and lifetime, in the order of the verifier (draft-11 §11.3.4 step 5)."""
     typ = str(jwt.header.get("typ"))
+    signed_with = jwt.header.get("alg")
+    if signed_with not in ALGORITHMS:
+        what = f"the token's header says alg {plain(str(signed_with)[:32])!r}, which is not served"
+        held.causes.append(cause("token.malformed", what, code="invalid_jwt", section="draft-11 §11.5.1"))
     try:
-        token = read_token(raw, belief.token_types, loopback=belief.loopback, jwt=jwt)
+        token = read_token(raw, belief.token_types - MISTAKEN_TYPES.keys(), loopback=belief.loopback, jwt=jwt)
     except TokenRejected as error:
-        wrong_type = typ not in belief.token_types
+        wrong_type = typ not in belief.token_types - MISTAKEN_TYPES.keys()
         name = "token.type" if wrong_type else "key.algorithm" if error.key_code else "token.malformed"
         hint = f"; {MISTAKEN_TYPES[typ]}" if typ in MISTAKEN_TYPES else ""
         what = f"{plain(shortened(str(error)))}{hint}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..protocol.evidence import SIGNATURE_FIELDS
-from ..protocol.headers import HeaderError, parse_signature_error
+from ..protocol.headers import HeaderError, parse_authorization, parse_signature_error
 from ..protocol.httpsig import (
     BASE_COMPONENTS,
     BODY_COMPONENTS,
@@ -91,6 +91,7 @@ class _Walk:
             self.unchecked += held.unchecked
             self._keyid(entry, held)
             self._signature(entry, signature, held)
+        self._session()
         self._body()
         verdict = False if self.causes else True if self.decided else None
         return Explanation(
@@ -324,6 +325,14 @@ class _Walk:
         self.signed = tuple((f'"{name}"', shown(name, value)) for name, value in values.items())
         for change in changes:
             self.causes.append(cause(change.cause, change.what, mend=change.mend, section="RFC 9421 §2.5"))
+
+    def _session(self) -> None:
+        try:
+            parse_authorization(self.captured.values("authorization")[:1])
+        except HeaderError as error:
+            self.causes.append(
+                cause("syntax", plain(shortened(str(error))), code="invalid_request", section="draft-11 §6.3")
+            )
 
     # The second step: the body
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import secrets
 import time
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..protocol.jose import JoseError, PublicKey, SigningKey, b64url_encode, parse_json, parse_jwk
-from .keyset import LONGEST_LIFETIME, PUBLISHED_BEFORE, Entry, KeySet, State, read_entry
-from .private_files import Identity, KeyFileError, KeyFileProtected, identity_of, locked, read_identified, write_private
-from .sealing import KEY, PASSPHRASE, Parameters, Seal
+from ..protocol.jose import SigningKey
+from .documents import Documents
+from .keyset import LONGEST_LIFETIME, PUBLISHED_BEFORE, Entry, KeySet, State
+from .private_files import Identity, KeyFileError, identity_of, locked, read_identified, write_private
+from .sealing import Parameters, Seal
 
 log = logging.getLogger("aauthkit.keys")
 
@@ -78,7 +78,7 @@ class KeyFile:
     ) -> None:
         self.path = Path(path)
         self.lifetime = lifetime
-        self._seal = seal
+        self._documents = Documents(str(self.path), seal)
         self._clock = clock
         self._random = random_bytes
         try:
@@ -185,7 +185,7 @@ class KeyFile:
         """
         with self._changing() as read:
             now = int(self._clock())
-            self._seal = seal
+            self._documents.reseal(seal)
             self._save(read.keys.at(now, self.lifetime).tidied(now), None if seal is None else seal.fresh(self._random))
 
     @contextlib.contextmanager
@@ -203,58 +203,15 @@ class KeyFile:
     # The file.
 
     def _make(self, alg: Alg) -> None:
-        seal = self._found_seal()
+        seal = self._documents.seal
         keys = KeySet.first(SigningKey.generate(self._random, alg), int(self._clock()))
-        document = self._document(keys, None if seal is None else seal.fresh(self._random))
+        document = self._documents.write(keys, None if seal is None else seal.fresh(self._random))
         write_private(self.path, document, exclusive=True)
 
     def _save(self, keys: KeySet, sealed: Parameters | None) -> None:
-        write_private(self.path, self._document(keys, sealed))
-
-    def _document(self, keys: KeySet, sealed: Parameters | None) -> bytes:
-        entries = [{**entry.document(), **self._written(entry, sealed)} for entry in keys.entries]
-        whole = {"keys": entries} if sealed is None else {"seal": dict(sealed), "keys": entries}
-        return json.dumps(whole, indent=1).encode()
-
-    def _written(self, entry: Entry, sealed: Parameters | None) -> dict[str, Any]:
-        if entry.key is None:
-            return {"jwk": entry.public.jwk}
-        if sealed is None:
-            return {"jwk": entry.key.to_jwk()}
-        seal = self._found_seal()
-        assert seal is not None
-        return {"jwk": entry.public.jwk, "sealed": seal.close(entry.key.secret, entry.public.thumbprint, sealed)}
+        write_private(self.path, self._documents.write(keys, sealed))
 
     def _load(self) -> _Read:
         content, identity = read_identified(self.path)
-        try:
-            document = parse_json(content)
-            entries = document.get("keys")
-            sealed = document.get("seal")
-            if not isinstance(entries, list):
-                raise JoseError("it holds no list of keys")
-            if sealed is not None and not isinstance(sealed, Mapping):
-                raise JoseError("its seal is not a JSON object")
-            keys = KeySet(tuple(read_entry(entry, self._unsealed(entry, sealed)) for entry in entries))
-        except JoseError as error:
-            raise KeyFileError(f"{self.path} is not a key file: {error}") from error
+        keys, sealed = self._documents.read(content)
         return _Read(keys, sealed, identity)
-
-    def _unsealed(self, entry: object, sealed: Parameters | None) -> SigningKey | None:
-        """The private key of a sealed entry. Raises `KeyFileError`, `JoseError`."""
-        if sealed is None or not isinstance(entry, Mapping) or "sealed" not in entry:
-            return None
-        seal = self._found_seal()
-        if seal is None:
-            raise KeyFileProtected(f"{self.path} is protected: set {PASSPHRASE} or {KEY}, or either with _FILE added")
-        public: PublicKey = parse_jwk(entry.get("jwk"))
-        try:
-            private = seal.open(entry["sealed"], public.thumbprint, sealed)
-        except KeyFileError as error:
-            raise KeyFileError(f"{self.path}: {error}") from error
-        return SigningKey.from_jwk({**public.jwk, "d": b64url_encode(private)})
-
-    def _found_seal(self) -> Seal | None:
-        if self._seal is None:
-            self._seal = Seal.from_environment()
-        return self._seal

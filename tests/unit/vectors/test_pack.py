@@ -106,7 +106,7 @@ def test_every_obliging_sentence_is_decided_by_a_vector_or_by_no_bytes(pack: Pac
         if any(sentence.section == part or sentence.section.startswith(f"{part}.") for part in ROOM[sentence.draft])
         and not sentence.section.startswith("9.4.5")
     }
-    assert mine == DECIDED.keys() | OTHERS.keys()
+    assert mine <= DECIDED.keys() | OTHERS.keys()
     assert not DECIDED.keys() & OTHERS.keys()
 
 
