@@ -39,7 +39,8 @@ class Pack:
         live: dict[str, Any] | None = None,
     ) -> None:
         """One vector. `sections` are separated by commas; a plain one is of the protocol, `SK` of Signature-Keys."""
-        vector: dict[str, Any] = {"id": id, "title": title, "kind": kind, "sections": _sections(sections)}
+        plain = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in title)
+        vector: dict[str, Any] = {"id": id, "title": plain, "kind": kind, "sections": _sections(sections)}
         if stricter:
             vector["stricter"] = stricter
         vector |= {"input": given, "expected": expected}

@@ -25,7 +25,7 @@ SEARCHES: Final = 2
 EXPLANATIONS: Final = 20
 """Explanations of any kind, a second."""
 BUDGET: Final = 200
-"""Verifications that one search costs at most: ten milliseconds."""
+"""Verifications that one search costs at most: some twenty milliseconds."""
 
 
 class Allowance:

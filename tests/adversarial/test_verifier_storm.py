@@ -234,7 +234,7 @@ async def test_ten_thousand_in_flight_while_everything_changes_get_no_wrong_verd
 
 
 async def test_a_stream_of_tokens_never_seen_leaves_the_caches_in_their_bounds(
-    record_property: Callable[[str, object], None],
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     """F29: new tokens, key names, issuers and lists of components, each once; memory is reported with the run."""
     provider = Provider("https://agents.example")
@@ -262,8 +262,8 @@ async def test_a_stream_of_tokens_never_seen_leaves_the_caches_in_their_bounds(
         await ask(number)
     grown, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    record_property("grown_mib", round(grown / 2**20, 1))
-    record_property("peak_mib", round(peak / 2**20, 1))
+    record_testsuite_property("verifier_caches_grew_mib", round(grown / 2**20, 1))
+    record_testsuite_property("verifier_caches_peak_mib", round(peak / 2**20, 1))
     assert len(storm.verifier._assertions) <= 4096
     assert storm.verifier._assertions._characters <= 8 * 2**20
     assert len(storm.verifier.replay) <= 5_000

@@ -72,6 +72,21 @@ async def test_servers_and_an_agent_that_are_well_are_found_to_be_well(present_w
     assert "mapped to an address" in of(api, "open", "reachable")[0]
 
 
+async def test_an_agent_whose_clock_is_ahead_is_told_who_refuses_it_and_where_that_is_logged(
+    present_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await present_world.admit("planner")
+    found = await examine_agent(
+        "planner", home=present_world.home, egress=present_world.egress, clock=lambda: time.time() + 300
+    )
+    (refused,) = of(found, "bad", "signature")
+    assert refused == f"{PS} refuses what this agent signs: error=clock_skew"
+    (mend,) = mends(found, "signature")
+    logged = [each.getMessage() for each in caplog.records if each.name == "aauthkit.refusals"]
+    assert any(mend.removeprefix("its log says why, at ") in line and "clock.ahead" in line for line in logged)
+    assert len(of(found, "bad", "clock")) == 2
+
+
 async def test_a_key_file_that_is_not_the_one_published_is_told(present_world: World, tmp_path: Path) -> None:
     path = tmp_path / "keys" / "ps.jwks"
     other = KeyFile(path)

@@ -19,6 +19,8 @@ from .scene import Change, Scene
 
 BUDGET: Final = 3000
 """Verifications of one explanation: a fifth of a second."""
+MEAN_BASE: Final = 4096
+"""Bytes of a base on an average; longer ones use up the budget sooner, so that long fields cost no more time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,11 @@ class Found:
 
 def search(scene: Scene, key: PublicKey, budget: int = BUDGET) -> Found:
     """The one or two changes that make the signature verify under `key`."""
-    tried, built = 0, 0
+    tried, built, length = 0, 0, 0
     seen: set[tuple[bytes, bytes]] = set()
     for changes in _candidates(scene, key):
         built += 1
-        if tried >= budget or built > 10 * budget:
+        if tried >= budget or built > 10 * budget or length > MEAN_BASE * budget:
             return Found((), tried, False)
         base = scene.base(changes)
         if base is None:
@@ -46,7 +48,7 @@ def search(scene: Scene, key: PublicKey, budget: int = BUDGET) -> Found:
         if (base, signature) in seen:
             continue
         seen.add((base, signature))
-        tried += 1
+        tried, length = tried + 1, length + len(base)
         if verifies(key, base, signature):
             return Found(changes, tried, False)
     return Found((), tried, True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .building import Terms
 from .records import BoundAgent, Issued
-from .server import PersonServer, Shown, Terms
+from .server import PersonServer, Shown
 
 __all__ = ["BoundAgent", "Issued", "PersonServer", "Shown", "Terms"]

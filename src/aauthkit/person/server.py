@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .. import accounts as people
@@ -17,11 +17,9 @@ from .. import decisions as queue
 from .. import deferred as waiting_room
 from ..accounts import Accounts
 from ..audit import MIGRATIONS as AUDIT_TABLES
-from ..audit import AuditLog, Checkpoints, Keeping, Regularly
-from ..audit.evidence import KEPT as EVIDENCE_KEPT
+from ..audit import Checkpoints, Regularly
 from ..callers import Agent
-from ..compatibility import OlderForm, read_by
-from ..deferred import Deferred
+from ..compatibility import read_by
 from ..discovery import Discovery
 from ..egress import Egress, Http
 from ..keys import Keys
@@ -31,35 +29,22 @@ from ..protocol.jose import ALGORITHMS
 from ..protocol.messages import Answer, json_answer
 from ..protocol.problems import Problem
 from ..protocol.tokens import (
-    AGENT_DWK,
     DEFAULT_CEILINGS,
     PERSON_DWK,
-    RESOURCE_DWK,
     Ceilings,
 )
 from ..replay import ReplayCache
 from ..revocation import MIGRATIONS as REVOCATION_TABLES
-from ..revocation import RevocationLimits, RevocationOutbox, Revocations, Revoker
-from ..serving import Request, Routes
+from ..serving import Request
 from ..store import Database
 from ..trust import Trust
-from ..web import Pages
-from . import consents, records
+from . import records
 from .asked import Asked, owner_of
-from .clarifying import Clarifying
-from .conversation import ANSWER_WITHIN
-from .deciding import Deciding
-from .governing import Governing
-from .granting import Granting
-from .intake import Intake
-from .issuing import Issuing
-from .judging import Judging
+from .building import DEFAULT_TERMS, Built, Ground, Terms
 from .pages.arrival import Arrival
 from .pages.decision import Decision
-from .pages.desk import Desk
 from .pages.home import Home
 from .pages.signing import Signing
-from .questions import LIFETIME, Questions
 from .requests import (
     ClarificationResponse,
     Declared,
@@ -67,11 +52,8 @@ from .requests import (
     read_auth_token_request,
     read_person_token_request,
 )
-from .revoking import Revoking
 from .routes import routes
-from .rules import FixedRules, RuleBook, StoredRules
-from .steward import Steward
-from .waiting import Room
+from .rules import RuleBook
 
 PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300")
 
@@ -82,22 +64,6 @@ class Shown:
 
     name: str = "Your person server"
     description: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How long a person server waits and remembers, in seconds, and how much it takes."""
-
-    question: int = LIFETIME
-    """A request waits for its person."""
-    answer: int = ANSWER_WITHIN
-    """An agent has to answer what its person asks."""
-    decisions_kept: int = consents.KEPT
-    """A decision that is over is kept as evidence."""
-    evidence_kept: int = EVIDENCE_KEPT
-    """What proves a request, its signature and token, is kept."""
-    revocations: RevocationLimits = field(default_factory=RevocationLimits)
-    """Revocations taken from one issuer."""
 
 
 class PersonServer:
@@ -126,7 +92,7 @@ class PersonServer:
         accounts: Accounts | None = None,
         loopback: LoopbackProfile = NO_LOOPBACK,
         shown: Shown = Shown(),
-        terms: Terms = Terms(),
+        terms: Terms = DEFAULT_TERMS,
         path_prefix: str = "",
         ceilings: Ceilings = DEFAULT_CEILINGS,
         older_forms: Iterable[str] = (),
@@ -143,138 +109,39 @@ class PersonServer:
         self.accounts = accounts or Accounts(
             database, issuer=issuer, loopback=issuer in loopback.origins, clock=clock, random_bytes=random_bytes
         )
-        self._database = database
-        self._discovery = discovery
-        self._loopback = loopback
-        self._clock = clock
-        self._random = random_bytes
-        self._deferred = Deferred(issuer, database, clock=clock, random_bytes=random_bytes)
-        self._questions = Questions(database, self._deferred, lifetime=terms.question)
-        self._own_http = Http(Egress(loopback=loopback)) if outbound is None else None
-        outbound = outbound or Outbound(self._own_http or Http(), clock=clock)
-        revoker = Revoker(issuer, PERSON_DWK, keys, discovery=discovery, outbound=outbound, loopback=loopback)
-        self._outbox = RevocationOutbox(issuer, database, revoker=revoker, clock=clock)
-        self.audit = AuditLog(issuer, database, clock=clock)
-        self._regularly = Regularly(checkpoints) if checkpoints is not None else None
-        self._evidence = Keeping(issuer, database, kept=terms.evidence_kept, clock=clock)
-        self._revoking = Revoking(database, self._questions, self._outbox, self.audit, clock=clock)
-        self.steward = Steward(
-            issuer, database, outbox=self._outbox, revoking=self._revoking, audit=self.audit, clock=clock
-        )
-        own = replace(trust, person_servers=frozenset({issuer}))
-        self._older = read_by(issuer, older_forms)
-        self._revocations = self._make_revocations(own, ceilings, terms.revocations, path_prefix)
-        self._intake = Intake(
-            issuer,
-            database,
+        ground = Ground(
+            issuer=issuer,
+            keys=keys,
+            database=database,
             discovery=discovery,
-            trust=own,
+            accounts=self.accounts,
+            trust=replace(trust, person_servers=frozenset({issuer})),
             loopback=loopback,
+            terms=terms,
             ceilings=ceilings,
-            older_forms=self._older,
-            replay=replay,
-            is_revoked=self._revocations.is_revoked,
+            older_forms=read_by(issuer, older_forms),
             path_prefix=path_prefix,
-            decisions_kept=terms.decisions_kept,
             clock=clock,
+            random_bytes=random_bytes,
         )
-        self._granting = Granting(self._revoking, self.audit, random_bytes=random_bytes)
-        self._governing = Governing(
-            issuer,
-            database,
-            intake=self._intake,
-            discovery=discovery,
-            trust=own,
-            loopback=loopback,
-            clock=clock,
+        self._ground = ground
+        self._regularly = Regularly(checkpoints) if checkpoints is not None else None
+        self._own_http = Http(Egress(loopback=loopback)) if outbound is None else None
+        built = Built(ground, rules, outbound or Outbound(self._own_http or Http(), clock=clock), replay)
+        self.audit, self.steward = built.audit, built.steward
+        self._outbox, self._revocations, self._deferred = built.outbox, built.revocations, built.deferred
+        self._intake, self._governing, self._room, self._clarifying = (
+            built.intake,
+            built.governing,
+            built.room,
+            built.clarifying,
         )
-        self._room = self._make_room(rules)
-        self._clarifying = Clarifying(
-            database, deferred=self._deferred, questions=self._questions, within=terms.answer, clock=clock
-        )
-        self._desk = self._make_desk()
-        self._routes = self._make_routes()
-
-    def _make_revocations(
-        self, trust: Trust, ceilings: Ceilings, limits: RevocationLimits, path_prefix: str
-    ) -> Revocations:
-        """Agent providers revoke agent tokens here, resources their resource tokens (draft-11 §11.12.2)."""
-        return Revocations(
-            self.issuer,
-            self._database,
-            dwks=(AGENT_DWK, RESOURCE_DWK),
-            trust=trust,
-            discovery=self._discovery,
-            longest=max(ceilings.agent, ceilings.resource),
-            effect=self._revoking.revoked,
-            cascade=self._revoking.cascade,
-            path_prefix=path_prefix,
-            limits=limits,
-            loopback=self._loopback,
-            accept_base64url=OlderForm.BASE64URL_SIGNATURE in self._older,
-            clock=self._clock,
-            random_bytes=self._random,
-        )
-
-    def _make_room(self, rules: RuleBook | None) -> Room:
-        judging = Judging(
-            granting=self._granting,
-            audit=self.audit,
-            rules=FixedRules(rules) if rules is not None else StoredRules(),
-            for_update=self._database.for_update,
-            clock=self._clock,
-            random_bytes=self._random,
-        )
-        issuing = Issuing(
-            self.issuer,
-            self.keys,
-            for_update=self._database.for_update,
-            audit=self.audit,
-            is_revoked=self._revocations.is_revoked,
-            clock=self._clock,
-            random_bytes=self._random,
-        )
-        return Room(
-            self.issuer,
-            self._database,
-            deferred=self._deferred,
-            questions=self._questions,
-            issuing=issuing,
-            accounts=self.accounts,
-            evidence=self._evidence,
-            judging=judging,
-            clock=self._clock,
-        )
-
-    def _make_desk(self) -> Desk:
-        in_profile = self.issuer in self._loopback.origins
-        return Desk(
-            issuer=self.issuer,
-            database=self._database,
-            deferred=self._deferred,
-            questions=self._questions,
-            accounts=self.accounts,
-            discovery=self._discovery,
-            pages=Pages("aauthkit.person", self.shown.name, loopback=in_profile, clock=self._clock),
-            clock=self._clock,
-        )
-
-    def _make_routes(self) -> Routes:
-        deciding = Deciding(
-            self._database,
-            deferred=self._deferred,
-            questions=self._questions,
-            revoking=self._revoking,
-            granting=self._granting,
-            audit=self.audit,
-            clock=self._clock,
-            random_bytes=self._random,
-        )
-        return routes(
+        self._desk = built.desk(shown.name)
+        self._routes = routes(
             self,
             arrival=Arrival(self._desk),
-            decision=Decision(self._desk, deciding, self._clarifying),
-            home=Home(self._desk, self._revoking),
+            decision=Decision(self._desk, built.deciding, self._clarifying),
+            home=Home(self._desk, built.revoking),
             signing=Signing(self._desk),
             revocations=self._revocations,
         )
@@ -292,17 +159,17 @@ class PersonServer:
             *AUDIT_TABLES,
             *records.MIGRATIONS,
         )
-        await self._database.migrate(migrations)
+        await self._ground.database.migrate(migrations)
         await self.audit.begin()
         if self._regularly is not None:
             self._regularly.start()
-        async with self._database.transaction() as tx:
+        async with self._ground.database.transaction() as tx:
             owner = await records.claim_database(tx, self.issuer)
         if owner != self.issuer:
             raise ValueError(f"this database holds the people of {owner}, not of {self.issuer}")
         await self._outbox.start()
         await self._revocations.start()
-        self._discovery.serve_locally(self.issuer, PERSON_DWK, self.keys.jwks)
+        self._ground.discovery.serve_locally(self.issuer, PERSON_DWK, self.keys.jwks)
 
     async def answer(self, request: Request) -> Answer:
         """The answer to any request to this server."""
@@ -353,7 +220,7 @@ class PersonServer:
     async def person_token(self, request: Request) -> Answer:
         """POST to the person token endpoint (draft-11 §7.1)."""
         agent, verified = await self._intake.agent(request)
-        wanted = read_person_token_request(await request.read_json(verified.digest()), self._loopback)
+        wanted = read_person_token_request(await request.read_json(verified.digest()), self._ground.loopback)
         asked = await self._intake.identity(agent, wanted)
         proof = await self._intake.proof(verified)
         return await self._room.ask(request, asked, agent, proof, ask_anyway=wanted.declared.ask_anyway)
@@ -399,7 +266,7 @@ class PersonServer:
     async def poll(self, request: Request, pending: str) -> Answer:
         """GET of a pending URL (draft-11 §11.8.3)."""
         agent, _ = await self._intake.agent(request)
-        await self._room.check_person(await records.person_of(self._database, agent.iss, agent.sub))
+        await self._room.check_person(await records.person_of(self._ground.database, agent.iss, agent.sub))
         return await self._room.poll(request, pending, agent)
 
     async def act(self, request: Request, pending: str) -> Answer:
