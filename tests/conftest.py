@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.plugins.simulators",
     "tests.plugins.tracing",
     "tests.plugins.people",
+    "tests.plugins.noting",
     "tests.plugins.world",
     "tests.plugins.peers",
     "tests.plugins.rows",

@@ -72,7 +72,7 @@ def coverage() -> Pack:
         at=at,
     )
     empty = Message("POST", "/token", headers=(("Content-Length", "0"),))
-    add("body-empty", "Content-Length 0 is no body", "11.3.3.1", by=agent, message=empty, live=True)
+    add("body-empty", "Content-Length 0 is no body", "11.3.3.1", by=agent, message=empty, live=False)
     _declared(Requests(pack))
     _authorization(Requests(pack))
     _query(Requests(pack))
@@ -246,7 +246,7 @@ def _tampered_1(requests: Requests) -> None:
         MISSING,
         by=agent,
         changes=[("method", "DELETE")],
-        live=True,
+        live=False,
     )
     add(
         "path-changed",

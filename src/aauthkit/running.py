@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import json
 import logging
 import os
+import re
 import socket
 import sys
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Final, Protocol
 
@@ -23,6 +26,8 @@ from .serving import Server
 
 log = logging.getLogger("aauthkit.running")
 
+LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_CORRELATION = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 GRACE: Final = 3.0
 """Seconds a server has to finish what it is answering when it is told to stop."""
 
@@ -182,9 +187,33 @@ def _follow_parent(server: Any) -> None:
     threading.Thread(target=watch, name="follow-parent", daemon=True).start()
 
 
-def log_to(stream: Any = None, level: int = logging.INFO) -> None:
-    """Plain log lines on standard error: time, level, what. Never a token, key, code or body."""
-    logging.basicConfig(
-        stream=stream or sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+def log_to(stream: Any = None, level: int = logging.INFO, *, form: str | None = None) -> None:
+    """Log lines on standard error: time, level, what. Never a token, key, code or body.
+
+    `form` is `text` or `json`, a line of JSON each; by default what `AAUTHKIT_LOG` says, else `text`. A correlation id
+    that the caller of a refused request got is a member of its own.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    chosen = form or os.environ.get("AAUTHKIT_LOG", "text")
+    handler.setFormatter(_JsonLines() if chosen == "json" else logging.Formatter(LINE))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("uvicorn.access").disabled = True
+
+
+class _JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time in UTC, level, logger, message; the correlation id and the traceback where there is one."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        found = _CORRELATION.search(line["message"])
+        if found is not None:
+            line["correlation"] = found[0]
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)

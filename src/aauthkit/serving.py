@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -212,6 +213,10 @@ def _pattern_of(path: str) -> re.Pattern[str]:
     return re.compile(re.escape(literal[0]) + rest + r"\Z")
 
 
+Observe = Callable[[str, str, int, float], None]
+"""Told of every answer: the template of its path, method, status, and the seconds it took."""
+
+
 class Routes:
     """The table of a role's paths. HEAD is answered as GET; the adapter leaves the body out."""
 
@@ -219,6 +224,7 @@ class Routes:
         self._patterns: list[tuple[re.Pattern[str], str]] = []
         self._headers = tuple((headers or {}).items())
         self.routes = routes
+        self.observe: Observe | None = None
         self._by_path: dict[str, dict[str, Handler]] = {}
         for route in routes:
             self._by_path.setdefault(route.path, {})[route.method] = route.handler
@@ -248,9 +254,14 @@ class Routes:
 
         Records that are out of reach for the moment are 503, which a poll survives (draft-11 §11.8.4).
         """
+        begun = time.perf_counter()
         with telemetry.serving(request.method, request.headers) as told:
             answer = await self._answer(request, told)
             told.answered(answer.status, _requirement_of(answer))
+        if self.observe is not None:
+            matched = self._match(request.path)
+            route = matched[0] if matched is not None else ""
+            self.observe(route, telemetry.method_of(request.method), answer.status, time.perf_counter() - begun)
         present = {name for name, _ in answer.headers}
         return answer.with_headers(*((n, v) for n, v in self._headers if n not in present))
 

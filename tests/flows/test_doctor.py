@@ -22,7 +22,7 @@ from aauthkit.store import open_database
 from tests.plugins.tls import Authority, Internet, IssuerServer, LoopbackServer, Received, Reply, json_reply
 from tests.plugins.world import API, PS, World, open_world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 PEER = "https://peer.example"
 

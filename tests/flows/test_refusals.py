@@ -12,7 +12,7 @@ from aauthkit.egress import Http
 from aauthkit.protocol.problems import CORRELATION
 from tests.plugins.world import API, PROVIDER, PS, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 PLACES = {
     "resource": ("GET", f"{API}/orders/", f"{API}/orders", b""),

@@ -17,7 +17,7 @@ from aauthkit.verification import Accepts
 from tests.plugins.signing import NOW, new_key, sign, with_header, with_target
 from tests.plugins.verifying import ACCEPTS, API, World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
 LOG = "aauthkit.refusals"
 

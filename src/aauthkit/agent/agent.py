@@ -88,29 +88,38 @@ class Agent:
         self._issue = issue
         self._person = person
         self._statement = Statement(justification, platform, device)
-        flights = Flights()
         exchange = _exchange(self.egress, clock, sleep, random_bytes, self.provider, self.person_server)
         self._clocks = exchange.clocks
-        fresh_by = self._clocks.of(self.provider)
+        self._standing = self._stand(exchange, key, pending_folder, shared_folder, clock, random_bytes)
+        for wait in self._standing.waits.all():
+            for url, code in wait.shown:
+                self._standing.shown.first(url, fold_code(code))
+
+    def _stand(
+        self,
+        exchange: Exchange,
+        key: SigningKey | None,
+        pending_folder: Path | None,
+        shared_folder: Path | None,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> Standing:
+        """What all calls share, with what is kept in the folders."""
+        loopback, fresh_by, flights = self.egress.loopback, self._clocks.of(self.provider), Flights()
         shared = None
         if shared_folder is not None and key is None:
             shared = Shared(shared_folder, self.identifier, self.provider, self.person_server, loopback, fresh_by)
-        waits = Waits(
-            pending_folder,
-            shared.locks if shared is not None else None,
-            key.kid if key is not None else None,
-        )
-        key = waits.load(clock()) or key or SigningKey.generate(random_bytes)
+        only = key.kid if key is not None else None
+        waits = Waits(pending_folder, shared.locks if shared is not None else None, only)
         identities = Identities(
-            key,
+            waits.load(clock()) or key or SigningKey.generate(random_bytes),
             lambda one: Identity(one, self._refresh, flights, fresh_by, shared),
             lambda: SigningKey.generate(random_bytes),
             waits,
             flights,
             shared,
         )
-        resumer = Resumer(lambda: self._standing, self._options)
-        self._standing = Standing(
+        return Standing(
             self.person_server,
             identities,
             exchange,
@@ -119,14 +128,11 @@ class Agent:
             fresh_by,
             random_bytes,
             waits,
-            resumer,
+            Resumer(lambda: self._standing, self._options),
             Wallet(forget=shared.forget) if shared is not None else Wallet(),
             flights=flights,
             shared=shared,
         )
-        for wait in waits.all():
-            for url, code in wait.shown:
-                self._standing.shown.first(url, fold_code(code))
 
     @property
     def name(self) -> str:

@@ -166,8 +166,10 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the connections of this client, and the agent's own where nobody else uses them."""
-        await self._inner.aclose()
-        await self._standing.closed(self)
+        try:
+            await self._inner.aclose()
+        finally:
+            await self._standing.closed(self)
 
 
 class SyncTransport(httpx2.BaseTransport):

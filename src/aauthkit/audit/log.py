@@ -38,6 +38,7 @@ class AuditLog:
         self.writer = b64url_encode(random_bytes(9))
         self._database = database
         self._clock = clock
+        self.observe: Callable[[str, Mapping[str, Any]], None] | None = None
         self._noted: WeakKeyDictionary[Any, list[tuple[str, str]]] = WeakKeyDictionary()
 
     def note(self, tx: Transaction, kind: str, /, **entry: Any) -> None:
@@ -82,6 +83,8 @@ class AuditLog:
                 hash=digest,
             )
             previous = digest
+            if self.observe is not None:
+                self.observe(kind, json.loads(text))
         await tx.execute(
             """INSERT INTO audit_heads (server, writer, number, hash) VALUES (:server, :writer, :number, :hash)
                ON CONFLICT (server, writer) DO UPDATE SET number = excluded.number, hash = excluded.hash""",

@@ -23,12 +23,11 @@ from ..installation import Installation
 from ..keys import KeyFile
 from ..person import PersonServer
 from ..person.server import Shown
-from ..running import LiveServer
 from ..store import Database
 from ..trust import Trust
 from . import stewarding
 from .failing import CalledWrongly, CommandError
-from .serving import add_serve, add_server, issuers, own, records, serve_installed, serve_own
+from .serving import ObservedServer, add_serve, add_server, issuers, own, records, serve_installed, serve_own
 
 LONGEST_INVITATION: Final = 90
 """Days."""
@@ -118,7 +117,7 @@ def run_serve(options: argparse.Namespace) -> int:
         resources=issuers(options.resource, "--resource", egress.loopback),
     )
 
-    def build(database: Database) -> LiveServer:
+    def build(database: Database) -> ObservedServer:
         return PersonServer(
             described.issuer,
             keys=KeyFile(described.keys),
@@ -130,7 +129,7 @@ def run_serve(options: argparse.Namespace) -> int:
             older_forms=options.older_form,
         )
 
-    return serve_own(described, build, watch_parent=options.watch_parent)
+    return serve_own(described, build, watch_parent=options.watch_parent, operations=options.operations)
 
 
 def _checkpoints(options: argparse.Namespace, issuer: str, database: Database) -> Checkpoints | None:
@@ -142,7 +141,7 @@ def _checkpoints(options: argparse.Namespace, issuer: str, database: Database) -
     return Checkpoints(issuer, database, KeyFile(options.audit_keys).current, sinks=sinks)
 
 
-def _installed(found: Installation) -> Callable[[Database], LiveServer]:
+def _installed(found: Installation) -> Callable[[Database], ObservedServer]:
     return found.person_server
 
 

@@ -19,9 +19,8 @@ from ..provider.enrollments import EnrollmentRequest, Enrollments
 from ..provider.limits import Limits
 from ..provider.records import MIGRATIONS as PROVIDER_TABLES
 from ..provider.records import AgentRecord
-from ..running import LiveServer
 from ..store import Database
-from .serving import add_serve, add_server, issuers, own, records, serve_installed, serve_own
+from .serving import ObservedServer, add_serve, add_server, issuers, own, records, serve_installed, serve_own
 
 Act = Callable[[Enrollments, argparse.Namespace], Awaitable[None]]
 
@@ -69,7 +68,7 @@ def run_serve(options: argparse.Namespace) -> int:
         return serve_installed(options, "provider", _installed)
     trusted = issuers(options.person_server, "--person-server", described.egress.loopback)
 
-    def build(database: Database) -> LiveServer:
+    def build(database: Database) -> ObservedServer:
         return AgentProvider(
             described.issuer,
             keys=KeyFile(described.keys),
@@ -80,10 +79,10 @@ def run_serve(options: argparse.Namespace) -> int:
             name=options.name,
         )
 
-    return serve_own(described, build, watch_parent=options.watch_parent)
+    return serve_own(described, build, watch_parent=options.watch_parent, operations=options.operations)
 
 
-def _installed(found: Installation) -> Callable[[Database], LiveServer]:
+def _installed(found: Installation) -> Callable[[Database], ObservedServer]:
     return found.provider_server
 
 

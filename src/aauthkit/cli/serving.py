@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ..egress import Egress
 from ..installation import Installation, listen_of
+from ..operations import Metrics, Observed, Operations
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_server_identifier
 from ..protocol.messages import Answer
 from ..running import Listen, LiveServer, RunningError, log_to, run_server
@@ -39,6 +41,12 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         type=_listen,
         metavar="[HOST:]PORT",
         help="where a proxy that ends TLS finds it (default host: 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--operations",
+        type=_listen,
+        metavar="[HOST:]PORT",
+        help="where /healthz, /readyz and /metrics are served, to whoever runs it (default: nowhere)",
     )
     parser.add_argument("--watch-parent", action="store_true", help=argparse.SUPPRESS)
     add_server(parser)
@@ -98,17 +106,28 @@ def own(options: argparse.Namespace) -> Own | None:
     return Own(issuer, options.database, options.keys, options.listen, egress)
 
 
+class ObservedServer(LiveServer, Observed, Protocol):
+    """A role server that tells of itself."""
+
+
 class Deployed:
     """A server with its database: opened when the server starts, closed when it ends."""
 
-    def __init__(self, opening: Callable[[], Awaitable[Database]], building: Callable[[Database], LiveServer]) -> None:
+    def __init__(
+        self,
+        opening: Callable[[], Awaitable[Database]],
+        building: Callable[[Database], ObservedServer],
+        operations: Listen | None = None,
+    ) -> None:
+        self._listen = operations
+        self._operations: Operations | None = None
         self._opening = opening
         self._building = building
         self._database: Database | None = None
-        self._server: LiveServer | None = None
+        self._server: ObservedServer | None = None
 
     @property
-    def server(self) -> LiveServer:
+    def server(self) -> ObservedServer:
         """The server, once it has started."""
         assert self._server is not None
         return self._server
@@ -118,6 +137,11 @@ class Deployed:
         self._database = await self._opening()
         self._server = self._building(self._database)
         await self._server.start()
+        if self._listen is not None:
+            metrics = Metrics()
+            self._server.observed_by(metrics)
+            self._operations = Operations(self._server, metrics, host=self._listen.host, port=self._listen.port)
+            await self._operations.start()
 
     async def answer(self, request: Request) -> Answer:
         """What the server answers."""
@@ -125,6 +149,8 @@ class Deployed:
 
     async def close(self) -> None:
         """End the server, then the database."""
+        if self._operations is not None:
+            await self._operations.close()
         if self._server is not None:
             await self._server.close()
         if self._database is not None:
@@ -132,21 +158,27 @@ class Deployed:
 
 
 def serve_installed(
-    options: argparse.Namespace, name: str, building: Callable[[Installation], Callable[[Database], LiveServer]]
+    options: argparse.Namespace, name: str, building: Callable[[Installation], Callable[[Database], ObservedServer]]
 ) -> int:
     """Run one server of the installation."""
     found = Installation.load(folder(options))
     log_to()
-    deployed = Deployed(lambda: found.database(name), building(found))
+    deployed = Deployed(lambda: found.database(name), building(found), options.operations)
     origin = found.provider if name == "provider" else found.person
     run_server(deployed, listen_of(origin), loopback=found.loopback, watch_parent=options.watch_parent)
     return 0
 
 
-def serve_own(described: Own, building: Callable[[Database], LiveServer], *, watch_parent: bool) -> int:
+def serve_own(
+    described: Own,
+    building: Callable[[Database], ObservedServer],
+    *,
+    watch_parent: bool,
+    operations: Listen | None = None,
+) -> int:
     """Run one server by its own options."""
     log_to()
-    deployed = Deployed(lambda: open_database(described.database), building)
+    deployed = Deployed(lambda: open_database(described.database), building, operations)
     run_server(deployed, described.listen, loopback=described.egress.loopback, watch_parent=watch_parent)
     return 0
 

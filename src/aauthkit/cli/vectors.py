@@ -93,6 +93,7 @@ def _measured(parser: argparse.ArgumentParser) -> None:
     server.add_argument("--listen", default=LISTEN, metavar="HOST:PORT", help="where issuers are served (%(default)s)")
     server.add_argument("--domain", metavar="DOMAIN", help="serve the issuers over TLS as https://NAME.DOMAIN")
     server.add_argument("--certificate", type=Path, metavar="FILE", help="chain and key (PEM) for --domain")
+    server.add_argument("--connect", metavar="HOST:PORT", help="where the server is reached, whatever its name says")
     server.add_argument("--ca", type=Path, metavar="FILE", help="certificates to trust of the server under test")
 
 
@@ -159,19 +160,18 @@ def _live(options: argparse.Namespace, pack: Pack, vectors: Sequence[Vector]) ->
     routes = _routes(options)
     parts = urlsplit(options.url)
     identifier = options.identifier or f"{parts.scheme}://{parts.netloc}"
-    host, _, port = options.listen.rpartition(":")
-    if not host or not port.isdecimal():
-        raise CalledWrongly("--listen takes HOST:PORT")
+    host, port = _place("--listen", options.listen)
     if options.domain is not None:
         parties = under_domain(pack.documents, options.domain, identifier)
     else:
-        parties = on_loopback(pack.documents, int(port), identifier)
+        parties = on_loopback(pack.documents, port, identifier)
     names = ", ".join(parties.names[issuer] for issuer in issuers_of(pack.documents)[:3])
     print(f"the pack's issuers are served at {options.listen}: {names}, ...", file=sys.stderr)
-    target = live.Target(routes, parties, context=_trusting(options))
+    connect = _place("--connect", options.connect) if options.connect is not None else None
+    target = live.Target(routes, parties, context=_trusting(options), connect=connect)
     with ExitStack() as stack:
         try:
-            served = Issuers(pack.documents, parties, host=host, port=int(port), context=_certified(options))
+            served = Issuers(pack.documents, parties, host=host, port=port, context=_certified(options))
         except OSError as error:
             raise CommandError(f"{options.listen}: {error.strerror}", "give another --listen") from error
         stack.enter_context(served)
@@ -179,6 +179,13 @@ def _live(options: argparse.Namespace, pack: Pack, vectors: Sequence[Vector]) ->
             return live.run(vectors, pack, target)
         except live.NoServer as error:
             raise CommandError(str(error), "check the address, and that the server is running") from error
+
+
+def _place(option: str, value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal():
+        raise CalledWrongly(f"{option} takes HOST:PORT")
+    return host, int(port)
 
 
 def _routes(options: argparse.Namespace) -> dict[str, str]:

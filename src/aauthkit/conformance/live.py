@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ class Target:
     parties: Parties
     timeout: float = 15.0
     context: ssl.SSLContext | None = None
+    connect: tuple[str, int] | None = None
+    """Where it is reached, whatever its name resolves to."""
 
 
 def _answer_of(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> dict[str, Any]:
@@ -61,14 +64,29 @@ def _code(headers: Mapping[str, str], body: bytes) -> str:
     return str(document.get("error", "")) if isinstance(document, dict) else ""
 
 
+class _Pinned(http.client.HTTPConnection):
+    """A connection to one address, whatever the name of the server resolves to; with `context` over TLS."""
+
+    def __init__(self, host: str, address: tuple[str, int], timeout: float, context: ssl.SSLContext | None) -> None:
+        super().__init__(host, timeout=timeout)
+        self._address = address
+        self._context = context
+
+    def connect(self) -> None:
+        """Open it."""
+        self.sock = socket.create_connection(self._address, self.timeout)
+        if self._context is not None:
+            self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
+
+
 def _connection(origin: str, target: Target) -> http.client.HTTPConnection:
     parts = urlsplit(origin)
-    host = parts.hostname or ""
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=target.timeout, context=target.context)
-    # A name under localhost is this machine, whatever the resolver knows of it.
-    address = "127.0.0.1" if host.endswith("localhost") else host
-    return http.client.HTTPConnection(address, parts.port, timeout=target.timeout)
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    address = target.connect or (host, parts.port or (443 if secure else 80))
+    if target.connect is None and not secure and host.endswith("localhost"):
+        address = ("127.0.0.1", address[1])  # a name under localhost is this machine, whatever the resolver knows of it
+    context = (target.context or ssl.create_default_context()) if secure else None
+    return _Pinned(host, address, target.timeout, context)
 
 
 def _exchange(sent: Sent, origin: str, target: Target) -> tuple[int, list[tuple[str, str]], bytes]:

@@ -23,7 +23,7 @@ from ..protocol.httpsig import (
     parse_signatures,
 )
 from ..protocol.jose import PublicKey
-from ..protocol.problems import SignatureFailure
+from ..protocol.problems import CORRELATION, SignatureFailure
 from ..protocol.signature_key import SchemeMember, select_label
 from .belief import Belief
 from .captured import Captured
@@ -132,6 +132,9 @@ class _Walk:
             error = None
         named = f", Signature-Error {plain(error.error[:40])}" if error is not None else ""
         self.facts.append(("answered with", f"{answer.status}{named}"))
+        logged = answer.header(CORRELATION)
+        if logged is not None:
+            self.facts.append(("in their log", plain(logged[:64])))
         if error is not None and error.required_input:
             wanted = tuple(name for name in error.required_input if name not in BASE_COMPONENTS)
             self.belief = replace(self.belief, components=(*self.belief.components, *wanted))

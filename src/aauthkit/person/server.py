@@ -23,6 +23,7 @@ from ..compatibility import read_by
 from ..discovery import Discovery
 from ..egress import Egress, Http
 from ..keys import Keys
+from ..operations import Metrics
 from ..outbound import Outbound
 from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile, check_server_identifier
 from ..protocol.jose import ALGORITHMS
@@ -36,7 +37,7 @@ from ..protocol.tokens import (
 from ..replay import ReplayCache
 from ..revocation import MIGRATIONS as REVOCATION_TABLES
 from ..serving import Request
-from ..store import Database
+from ..store import Database, StoreError
 from ..trust import Trust
 from . import records
 from .asked import Asked, owner_of
@@ -176,6 +177,26 @@ class PersonServer:
         if not self._routes.serves(request.path) and "text/html" in (request.header("accept") or ""):
             return self._desk.pages.problem(Problem("not_found"))
         return await self._routes.answer(request)
+
+    def observed_by(self, metrics: Metrics) -> None:
+        """Count requests, decisions, tokens and revocations in `metrics` from now on."""
+        self._routes.observe = metrics.request
+        self.audit.observe = metrics.event
+
+    async def ready(self) -> Mapping[str, str]:
+        """What keeps this server from working; empty where nothing does."""
+        try:
+            await self._ground.database.fetch_one("SELECT issuer FROM person_server")
+        except StoreError as error:
+            return {"database": type(error).__name__}
+        return {}
+
+    async def gauges(self) -> Mapping[str, float]:
+        """How much waits: requests for their people, revocations for their resources."""
+        return {
+            "requests_waiting": len(await self._deferred.open_requests(self._ground.database)),
+            "revocations_waiting": sum(1 for one in await self._outbox.deliveries() if one.state == "waiting"),
+        }
 
     async def deliver_revocations(self) -> None:
         """Tell resources now what they are to be told; a server that runs does so by itself."""

@@ -18,6 +18,7 @@ from ..deferred import PendingRequest, Waiting
 from ..discovery import Discovery
 from ..egress import Egress, Http
 from ..keys import KeyFile, Keys
+from ..operations import Metrics
 from ..outbound import Outbound
 from ..pacing import Pace
 from ..protocol.headers import APPROVAL_PENDING
@@ -36,7 +37,7 @@ from ..protocol.problems import Problem
 from ..protocol.tokens import AGENT_DWK, MAX_AGENT_LIFETIME, Ceilings
 from ..revocation import Delivery, RevocationOutbox, Revoker
 from ..serving import Request
-from ..store import Database, Transaction
+from ..store import Database, StoreError, Transaction
 from ..trust import Issuers, Trust, admits
 from ..verification import Accepts, Verified, Verifier
 from . import records, routes
@@ -145,6 +146,22 @@ class AgentProvider:
         await self._outbox.close()
         await self._own_discovery.aclose()
         await self._http.aclose()
+
+    def observed_by(self, metrics: Metrics) -> None:
+        """Count requests in `metrics` from now on."""
+        self.routes.observe = metrics.request
+
+    async def ready(self) -> Mapping[str, str]:
+        """What keeps this provider from working; empty where nothing does."""
+        try:
+            await self._db.fetch_one("SELECT 1 AS alive")
+        except StoreError as error:
+            return {"database": type(error).__name__}
+        return {}
+
+    async def gauges(self) -> Mapping[str, float]:
+        """How much waits: revocations for their person servers."""
+        return {"revocations_waiting": sum(1 for one in await self._outbox.deliveries() if one.state == "waiting")}
 
     async def answer(self, request: Request) -> Answer:
         """The answer to `request`, on any path of this provider."""

@@ -156,7 +156,17 @@ def test_a_hostile_request_costs_no_more_than_the_budget() -> None:
         headers=headers,
         components=covered,
     )
-    assert judged(request, budget=100).tried == 100
+    explanation = judged(request, budget=100)
+    assert 0 < explanation.tried <= 100 and not explanation.exhausted
+
+
+def test_long_fields_use_the_budget_up_sooner() -> None:
+    covered = ["@method", "@authority", "@path", "signature-key", "x-long"]
+    signed = World().agent().signature_key
+    headers = [("x-long", "a, " * 10_000)]
+    request = sign("GET", f"{API}/a", new_key(), signed, headers=headers, components=covered)
+    explanation = judged(request, budget=100)
+    assert 0 < explanation.tried <= 100 * 4096 // 30_000 + 1
 
 
 @given(data=st.binary(max_size=400))
