@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -10,8 +11,10 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
+from aauthkit.cli import main
 from aauthkit.egress import Egress
 from aauthkit.examining import Examination, examine_agent, examine_installed, examine_keys, examine_server, lines
 from aauthkit.keys import KeyFile
@@ -20,7 +23,7 @@ from aauthkit.protocol.problems import Problem, SignatureFailure
 from aauthkit.protocol.tokens import PERSON_DWK, RESOURCE_DWK
 from aauthkit.store import open_database
 from tests.plugins.tls import Authority, Internet, IssuerServer, LoopbackServer, Received, Reply, json_reply
-from tests.plugins.world import API, PS, World, open_world
+from tests.plugins.world import API, PROVIDER, PS, World, open_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unhurried")]
 
@@ -85,6 +88,20 @@ async def test_an_agent_whose_clock_is_ahead_is_told_who_refuses_it_and_where_th
     logged = [each.getMessage() for each in caplog.records if each.name == "aauthkit.refusals"]
     assert any(mend.removeprefix("its log says why, at ") in line and "clock.ahead" in line for line in logged)
     assert len(of(found, "bad", "clock")) == 2
+
+
+async def test_the_command_examines_every_agent_of_the_machine_and_what_each_leans_on(
+    present_world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await present_world.admit("planner")
+    monkeypatch.setenv("AAUTHKIT_HOME", str(present_world.home))
+    monkeypatch.setenv("AAUTHKIT_EGRESS", str(present_world.egress_file))
+    code = await anyio.to_thread.run_sync(main, ["doctor", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["well"]) == (0, True)
+    machine, agent = told["examined"]
+    assert (machine["title"], agent["title"]) == ("this machine", "the agent planner")
+    assert [each["title"] for each in agent["inside"]] == [f"the agent provider {PROVIDER}", f"the person server {PS}"]
 
 
 async def test_a_key_file_that_is_not_the_one_published_is_told(present_world: World, tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ def test_without_it_the_wheel_serves_an_agent_and_names_the_extra(
     assert "pip install 'aauthkit[demo]'" in refused.err
     assert "draft-hardt-oauth-aauth-protocol-11" in run(commands, command, "--version").out
     assert run(commands, command, "inspect", "--offline", "AAuth-Requirement: requirement=agent-token").code == 0
+    measured = run(commands, command, "vectors", "run")
+    assert measured.code == 0, measured.out
+    assert int(measured.out.splitlines()[-1].split()[2]) > 1000
     assert "aauthkit init planner" in run(commands, command, "fetch", "--agent", "planner", "https://api.example/").err
     commands.settle(commands.home)
     for words in ("up", "provider serve", "person serve", "person list"):

@@ -65,7 +65,8 @@ MENDS: Final[Mapping[str, str]] = {
     "key.unknown": "Publish the key in the issuer's JWKS before signing with it, and leave caches a minute.",
     "issuer": "Put the issuer's metadata right: `aauthkit doctor` on it says what is wrong there.",
     "revoked": "Begin anew: a fresh token, after whatever it rests on.",
-    "refused": "See the section that is named.",
+    "another.view": "Say what the server itself saw (--target, --authority, --at), from its log; sign a retry anew.",
+    "refused": "See the section that is named, and the server's log.",
     "unknown": "Have the signer print its signature base and compare: aauthkit explain … --signer-base FILE.",
 }
 """What to do, by cause. A cause below another (`path.prefix`) has its own; a dialect's mend is in `dialects`."""

@@ -94,6 +94,8 @@ class _Walk:
         self._session()
         self._body()
         verdict = False if self.causes else True if self.decided else None
+        if not self.causes:
+            self.causes += self._refused_all_the_same()
         return Explanation(
             verdict,
             tuple(self.causes),
@@ -140,6 +142,20 @@ class _Walk:
             self.belief = replace(self.belief, components=(*self.belief.components, *wanted))
         for older in older_answer(answer):
             self.remarks.append(f"the answer: {older.said}; in -11: {older.instead}")
+
+    def _refused_all_the_same(self) -> Iterator[Cause]:
+        """What the answer tells of a request in which bytes show nothing wrong."""
+        answer = self.captured.answer
+        if answer is None or answer.status != 401:
+            return
+        try:
+            error = parse_signature_error(answer.values("signature-error"))
+        except HeaderError:
+            return
+        if error is not None:
+            name, what = UNSEEN.get(error.error, ("refused", "for a reason that the request does not show"))
+            what = f"nothing is wrong with the signature, and the server answered {plain(error.error[:40])}: {what}"
+            yield cause(name, what, certain=False, code=plain(error.error[:40]), section="draft-11 §11.3.4")
 
     # Step 1
 
@@ -400,6 +416,18 @@ def _likely(scene: Scene, held: Held, captured: Captured) -> Iterator[Cause]:
     yield cause("key.other", what, certain=False, section="draft-11 §13.1")
 
 
+UNSEEN: Final = {
+    "unknown_key": ("key.unknown", "it could not find the key that signed the token, or of the signer"),
+    "invalid_key": ("trust", "it does not trust the issuer, most likely"),
+    "revoked_jwt": ("revoked", "the token was withdrawn by its issuer"),
+    "issuer_missing": ("issuer", "the metadata of the issuer names none"),
+    "issuer_mismatch": ("issuer", "the metadata of the issuer names another"),
+    "invalid_jwt": ("token.malformed", "the issuer's signature on the token does not verify, most likely"),
+    "expired_jwt": ("token.expired", "by its own clock the token has expired"),
+    "clock_skew": ("clock.ahead", "by its own clock the request or the token is from the future"),
+    "invalid_signature": ("another.view", "it saw another request than this one, or it saw this one before"),
+}
+"""Why a server refuses what verifies here, by its answer: cause and sentence."""
 _OF_KEYS: Final = frozenset({"unsupported_algorithm", "unsupported_scheme", "invalid_key"})
 """What is wrong with a key that is presented in an older form follows from that, and is not told twice."""
 _OF_PROXIES: Final = frozenset(

@@ -179,6 +179,8 @@ class Case:
     """Words that the text must hold."""
     signer_base: str | None = None
     keys: tuple[str, ...] = ()
+    verdict: bool | None = None
+    """Whether the signature verifies, where something is wrong all the same."""
 
 
 def write(cases: Sequence[Case]) -> None:
@@ -189,6 +191,8 @@ def write(cases: Sequence[Case]) -> None:
         row: dict[str, Any] = {"causes": list(case.causes), "certain": case.certain, "believes": dict(case.believes)}
         if case.says:
             row["says"] = case.says
+        if case.verdict is not None:
+            row["verdict"] = case.verdict
         if case.keys:
             row["keys"] = list(case.keys)
         if case.signer_base is not None:

@@ -420,4 +420,39 @@ SEVERAL = [
     Case("signers-base-alike.http", raw(rotated), ("key.other",), HERE, signer_base=rotated.base().decode()),
 ]
 
-CASES = [*VALID, *FORM, *PLACE, *QUERIES, *FIELDS, *TIMES, *KEYS, *OLDER, *SEVERAL]
+# What the server said, where the request shows nothing wrong, or more than it shows
+
+
+def answered(error: str) -> bytes:
+    return curl(plain, 401, (REFUSED[0], ("signature-error", f"error={error}"), ("x-correlation-id", "0f8fad5b-d9cb")))
+
+
+WANTED = ("signature-error", 'error=invalid_input, required_input=("@method" "@authority" "@path" "x-tenant")')
+SAID = [
+    Case(
+        "token-revoked.curl.txt",
+        answered("revoked_jwt"),
+        ("revoked",),
+        {"identifier": API},
+        certain=False,
+        verdict=True,
+    ),
+    Case(
+        "seen-otherwise.curl.txt",
+        answered("invalid_signature"),
+        ("another.view",),
+        {"identifier": API},
+        certain=False,
+        verdict=True,
+        says="0f8fad5b-d9cb",
+    ),
+    Case(
+        "asked-for-more.curl.txt",
+        curl(plain, 401, (REFUSED[0], WANTED)),
+        ("coverage",),
+        {"identifier": API},
+        says="does not cover x-tenant",
+    ),
+]
+
+CASES = [*VALID, *FORM, *PLACE, *QUERIES, *FIELDS, *TIMES, *KEYS, *OLDER, *SEVERAL, *SAID]
