@@ -37,8 +37,9 @@ def against_code(rows: Sequence[Requirement], allowed: frozenset[str]) -> Iterat
     """Functions and tests that are not there, and rules of ours that lack a test."""
     there = evidence.tests()
     for row in rows:
-        if row.code and not evidence.is_there(row.code):
-            yield f"{row.id}: there is no function aauthkit.{row.code}"
+        for code in row.code:
+            if not evidence.is_there(code):
+                yield f"{row.id}: there is no function aauthkit.{code}"
         for test in row.tests:
             if test not in there:
                 yield f"{row.id}: there is no test {test}"

@@ -18,11 +18,13 @@ HEAD = """\
 
 <!-- Made by `python -m scripts.conformance write` from conformance/. Change the list there, then run it. -->
 
-Every sentence with MUST, MUST NOT or REQUIRED in the two drafts this project follows, in our words: the function that
-obeys it, a test that it does what it must, and a test that it does not do what it must not. The list is
-`conformance/requirements.toml`, with a hash of each sentence; `python -m scripts.conformance check` compares it with
-the drafts where they lie at hand, imports every function and looks up every test. A rule of ours without both tests,
-or a test that is gone, fails the build.
+Every sentence with MUST, MUST NOT or REQUIRED in the two drafts this project follows, every step of a list that such a
+sentence introduces, and every step of a verification, in our words: the functions that obey it (where one party writes
+what another refuses, one for each), a test that it does what it must, and a test that it does not do what it must not.
+The list is `conformance/requirements.toml`, with a hash of each sentence. `python -m scripts.conformance check`
+compares it with the drafts where they lie at hand, imports every function and looks up every test; a rule of ours
+without both tests, or a test that is gone, fails the build. `python -m scripts.conformance trace` runs the tests and
+tells each rule whose tests run none of its functions.
 """
 WORDS = {
     "obeyed": "obeyed",
@@ -38,13 +40,13 @@ def _counts(rows: Sequence[Requirement]) -> Iterator[str]:
     by = Counter((row.draft, row.status) for row in rows)
     drafts = tuple(TITLES)
     whole = [sum(by[draft, status] for status in WORDS) for draft in drafts]
-    yield f"| sentences | {whole[0]} | {whole[1]} | {sum(whole)} |"
+    yield f"| sentences and steps | {whole[0]} | {whole[1]} | {sum(whole)} |"
     for status, words in WORDS.items():
         each = [by[draft, status] for draft in drafts]
         yield f"| {words} | {each[0]} | {each[1]} | {sum(each)} |"
     named = {test for row in rows for test in row.tests}
     yield ""
-    yield f"They name {len(named)} different tests and {len({row.code for row in rows if row.code})} functions."
+    yield f"They name {len(named)} different tests and {len({code for row in rows for code in row.code})} functions."
 
 
 def _test(test: str) -> str:
@@ -56,7 +58,7 @@ def _row(row: Requirement) -> str:
     rule = f"{row.rule} ({', '.join(ROLES[role] for role in row.roles)})"
     if row.status in ("not-built", "not-ours"):
         return f"| {row.id} | {rule} | *{WORDS[row.status]}*: {row.reason} | | |"
-    code = f"`{row.code}`" if row.status == "obeyed" else f"`{row.code}`, *unproved*"
+    code = "<br>".join(f"`{name}`" for name in row.code) + ("" if row.status == "obeyed" else "<br>*unproved*")
     positive, negative = ("<br>".join(map(_test, tests)) for tests in (row.positive, row.negative))
     return f"| {row.id} | {rule} | {code} | {positive} | {negative} |"
 

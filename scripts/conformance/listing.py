@@ -36,7 +36,7 @@ class ListError(ValueError):
 class Requirement:
     """One obliging sentence of a draft, in our words, and what became of it.
 
-    `obeyed`: `code` is the function that obeys it, `positive` and `negative` are the tests that show it. `unproved`:
+    `obeyed`: `code` are the functions that obey it, `positive` and `negative` the tests that show it. `unproved`:
     built, and a test is still missing. `not-built` and `not-ours` say why in `reason`.
     """
 
@@ -45,7 +45,7 @@ class Requirement:
     rule: str
     roles: tuple[str, ...]
     status: str
-    code: str = ""
+    code: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     reason: str = ""

@@ -6,10 +6,10 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .failing import CalledWrongly, CommandError
@@ -26,32 +26,40 @@ LISTEN = "127.0.0.1:8650"
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `vectors`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
-    running = actions.add_parser("run", help="try the vectors, and say which outcomes are other than they must be")
+    running = _action(actions, "run", "try the vectors, and say which outcomes are other than they must be", run)
     _choosing(running)
     _measured(running)
     _reporting(running)
     running.epilog = _EPILOG
-    running.set_defaults(run=run)
-    listing = actions.add_parser("list", help="the vectors, one a line: id, kind, sections, title")
+    listing = _action(actions, "list", "the vectors, one a line: id, kind, sections, title", show_list)
     _choosing(listing)
-    listing.set_defaults(run=show_list)
-    showing = actions.add_parser("show", help="vectors as they are given to a program, with what must come of them")
+    showing = _action(actions, "show", "vectors whole, with what must come of them", show)
     _choosing(showing)
-    showing.set_defaults(run=show)
+    for each in (listing, showing):
+        each.add_argument("--json", action="store_true", help="the vectors for a program")
+
+
+def _action(actions: Any, name: str, summary: str, do: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    below: argparse.ArgumentParser = actions.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+    )
+    below.set_defaults(run=do)
+    return below
 
 
 _EPILOG = """\
 Without --command and --url this package is measured.
-A program of --command reads one vector, a JSON object, on standard input and writes its answer on standard output:
-{"result": {...}}, {"error": {"code": ...}} or {"skip": "why"}. docs/vectors.md has the whole contract.
-With --url the cases that do not hang on their own time are signed anew. The server under test must trust the pack's
-issuers, which are served at --listen: as http://NAME.localhost:PORT, or with --domain as https://NAME.DOMAIN.
+A program of --command reads one vector, a JSON object, on standard input and writes its answer:
+{"result": {...}}, {"error": {"code": ...}} or {"skip": "why"}. docs/vectors.md is the contract.
+With --url the cases that do not hang on their own time are signed anew. The server under test
+must trust the pack's issuers, which are served at --listen: as http://NAME.localhost:PORT, or
+with --domain as https://NAME.DOMAIN.
 Exit code: 0 every outcome is as it must be, 1 some are not, 2 called wrongly.
 examples:
   aauthkit vectors run
   aauthkit vectors run --section 11.3 --junit report.xml
-  aauthkit vectors run --kind base --command 'python vectors/adapters/http_message_signatures_base.py'
-  aauthkit vectors run --url http://orders.localhost:8000/orders --route grant=http://orders.localhost:8000/grant"""
+  aauthkit vectors run --kind base --command 'python adapter.py'
+  aauthkit vectors run --url http://a.localhost:8000/agent --route grant=http://a.localhost:8000/grant"""
 
 
 def _choosing(parser: argparse.ArgumentParser) -> None:
@@ -238,14 +246,26 @@ def _report(options: argparse.Namespace, results: Sequence[Result], measured: st
 def show_list(options: argparse.Namespace) -> int:
     """The vectors, one a line."""
     _, vectors = _chosen(options)
+    if options.json:
+        named = [{"id": v.id, "kind": v.kind, "sections": list(v.sections), "title": v.title} for v in vectors]
+        print(json.dumps(named, indent=2, ensure_ascii=False))
+        return 0
     for vector in vectors:
         print(f"{vector.id}\t{vector.kind}\t{', '.join(vector.sections)}\t{vector.title}")
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
-    """Whole vectors: one JSON object, or an array of several."""
+    """Vectors whole."""
     _, vectors = _chosen(options)
-    whole = [{**vector.asked(), "title": vector.title, "expected": dict(vector.expected)} for vector in vectors]
-    print(json.dumps(whole[0] if len(whole) == 1 else whole, indent=2, ensure_ascii=False))
+    if options.json:
+        whole = [{**v.asked(), "title": v.title, "stricter": v.stricter, "expected": v.expected} for v in vectors]
+        print(json.dumps(whole, indent=2, ensure_ascii=False))
+        return 0
+    for vector in vectors:
+        print(f"{vector.id}: {vector.title}\n{vector.kind}, {', '.join(vector.sections)}")
+        if vector.stricter is not None:
+            print(f"stricter than it need be: {vector.stricter}")
+        for name, part in (("input", vector.input), ("expected", vector.expected)):
+            print(f"{name} {json.dumps(part, indent=2, ensure_ascii=False)}")
     return 0

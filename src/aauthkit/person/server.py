@@ -131,12 +131,8 @@ class PersonServer:
         built = Built(ground, rules, outbound or Outbound(self._own_http or Http(), clock=clock), replay)
         self.audit, self.steward = built.audit, built.steward
         self._outbox, self._revocations, self._deferred = built.outbox, built.revocations, built.deferred
-        self._intake, self._governing, self._room, self._clarifying = (
-            built.intake,
-            built.governing,
-            built.room,
-            built.clarifying,
-        )
+        self._intake, self._governing = built.intake, built.governing
+        self._room, self._clarifying = built.room, built.clarifying
         self._desk = built.desk(shown.name)
         self._routes = routes(
             self,

@@ -189,10 +189,13 @@ def test_a_wrong_call_is_2_and_says_what_is_right(
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["vectors", "list", "--section", "SK 3.4"]) == 0
     assert "hwk-agent-1\trequest\tSK §3.4\t" in capsys.readouterr().out
-    assert main(["vectors", "show", "digest-none"]) == 0
-    assert json.loads(capsys.readouterr().out)["expected"] == {"error": {"code": "digest_mismatch"}}
-    assert main(["vectors", "show", "--kind", "digest"]) == 0
+    assert main(["vectors", "list", "--kind", "digest", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 15
+    assert main(["vectors", "show", "digest-twice"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("digest-twice: SHA-256 twice\ndigest, §11.3.3.1, RFC 9530 §2\nstricter than it need be: ")
+    assert main(["vectors", "show", "digest-none", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["expected"] == {"error": {"code": "digest_mismatch"}}
 
 
 def test_lenient_leaves_out_what_is_stricter(capsys: pytest.CaptureFixture[str]) -> None:
