@@ -325,6 +325,8 @@ def _bodies_1(pack: Pack) -> None:
         ("resource-path", {"resource": f"{API}/v1"}),
         ("resource-number", {"resource": 7}),
         ("mission-bad", {"resource": API, "mission_s256": "abc"}),
+        ("mission-number", {"resource": API, "mission_s256": 7}),
+        ("mission-stray-bits", {"resource": API, "mission_s256": "A" * 42 + "B"}),
         ("capabilities-string", {"resource": API, "capabilities": "interaction"}),
         ("device-long", {"resource": API, "device": "x" * 65}),
         ("device-control", {"resource": API, "device": "a\u0007b"}),

@@ -20,6 +20,7 @@ from . import (
     case_jws,
     case_keys,
     case_metadata,
+    case_missions,
     case_parameters,
     case_schemes,
 )
@@ -51,6 +52,7 @@ GROUPS = (
     case_answers.responses,
     case_answers.errors,
     case_answers.bodies,
+    case_missions.missions,
 )
 ABOUT_KEYS = "Key pairs of these vectors, for whoever wants to sign cases of their own. Use them for nothing else."
 

@@ -54,6 +54,8 @@ _BEFORE = listed(
 )
 _CACHED = thing({"documents": DOCUMENTS, "time": INTEGER, "keys": listed(listed(TEXT))})
 _SIGNED: dict[str, Schema] = {"authority": TEXT, "request": {"$ref": "#/$defs/request"}}
+_TOKEN: dict[str, Schema] = {"time": INTEGER, "key": TEXT, "documents": DOCUMENTS}
+_HELD: dict[str, Schema] = {**_TOKEN, "held": TEXT, "resource_token": TEXT}
 
 INPUTS: dict[str, Schema] = {
     "request": thing(
@@ -71,13 +73,30 @@ INPUTS: dict[str, Schema] = {
         },
     ),
     "token": {
-        "type": "object",
-        "properties": {
-            "as": {"enum": ["parameters", "challenge", "auth_token", "person_token"]},
-            "time": INTEGER,
-            "documents": DOCUMENTS,
-        },
-        "required": ["as", "time", "documents", "key"],
+        "oneOf": [
+            thing(
+                {
+                    **_TOKEN,
+                    "as": {"const": "parameters"},
+                    "server": thing({"identifier": TEXT, "trusted": TRUSTED}),
+                    "resource_token": TEXT,
+                    "presented_token": TEXT,
+                    "revoked": REVOKED,
+                }
+            ),
+            thing({**_HELD, "as": {"const": "challenge"}, "resource": TEXT, "person_server": TEXT}),
+            thing({**_HELD, "as": {"const": "auth_token"}, "token": TEXT}),
+            thing(
+                {
+                    **_TOKEN,
+                    "as": {"const": "person_token"},
+                    "person_server": TEXT,
+                    "resource": TEXT,
+                    "latest": INTEGER,
+                    "token": TEXT,
+                }
+            ),
+        ]
     },
     "mint": thing({"typ": TEXT, "key": TEXT, "bound": TEXT, "claims": {"type": "object"}}),
     "base": thing({**_SIGNED, "signature_input": TEXT}),
@@ -99,6 +118,7 @@ INPUTS: dict[str, Schema] = {
         {"where": {"enum": ["signature-error", "body"]}, "code": TEXT},
         {"required_input": listed(TEXT), "accept_schemes": listed(TEXT), "accept_algs": listed(TEXT)},
     ),
+    "mission": thing({"blob": BASE64, "s256": TEXT}),
     "body": thing(
         {
             "type": {"enum": ["revocation", "person-token-request", "auth-token-request", "clarification"]},

@@ -78,6 +78,10 @@ class Matter(Protocol):
     def mission(self) -> str | None:
         """The mission it belongs to, by its `s256`."""
 
+    @property
+    def until(self) -> int | None:
+        """When there is nothing left to decide, in seconds since the epoch; `None` where no time is named."""
+
     def joins(self, owner: str) -> str:
         """The name of this question: equal for what one answer serves."""
 
@@ -172,9 +176,8 @@ class Decisions(Generic[M]):
     async def _add(self, tx: Transaction, asked: M, owner: str, person: str | None, now: int) -> PendingRequest:
         if await self._count_open(tx, asked, now) >= self._max_open:
             raise Problem("slow_down", "too many of this agent's requests wait for their person", retry_after=TRY_AGAIN)
-        pending = await self._deferred.open(
-            tx, kind=asked.kind, owner=owner, data=asked.kept(), lifetime=self._lifetime
-        )
+        lifetime = self._lifetime if asked.until is None else max(0, min(self._lifetime, asked.until - now))
+        pending = await self._deferred.open(tx, kind=asked.kind, owner=owner, data=asked.kept(), lifetime=lifetime)
         added = await tx.execute(
             """INSERT INTO questions (pending, page, joined, agent_iss, agent_sub, person, mission, created, expires)
                VALUES (:pending, :page, :joined, :agent_iss, :agent_sub, :person, :mission, :created, :expires)
@@ -342,12 +345,14 @@ class Decisions(Generic[M]):
         found = [await self.locked(tx, pending) for pending in await self.hold(tx, agent_iss, agent_sub, now)]
         return [pending for pending in found if pending is not None]
 
-    async def call_off(self, tx: Transaction, pending: PendingRequest, which: Which) -> None:
-        """End a question since what it rests on is gone: whoever polls reads `revoked` (draft-11 §11.9.4)."""
+    async def call_off(
+        self, tx: Transaction, pending: PendingRequest, which: Which, error: ErrorCode = "revoked"
+    ) -> None:
+        """End a question since what it rests on is gone: whoever polls reads `revoked`, or `error` (draft-11 §11.9.4)."""
         if pending.outcome is not None and "error" in pending.outcome:
             return
         with suppress(Problem):  # one that was approved meets the same when its answer is fetched
-            await self._deferred.decide(tx, pending.id, {"error": "revoked", "which": which})
+            await self._deferred.decide(tx, pending.id, {"error": error, "which": which})
         await tx.execute("UPDATE questions SET ended = :which WHERE pending = :id", which=which, id=pending.id)
         await tx.notify(CHANNEL, pending.id)
 

@@ -9,6 +9,7 @@ import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -54,6 +55,11 @@ def wait_for(function: Callable[..., Awaitable[T]], *args: object) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+def start_soon(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
+    """Have an async function run on the portal's loop; nobody waits. The program's end does."""
+    return _portal().start_task_soon(function, *args)
 
 
 def close() -> None:

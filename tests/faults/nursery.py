@@ -23,12 +23,15 @@ from aauthkit.audit import Checkpoints
 from aauthkit.keys import FixedKey
 from aauthkit.protocol.jose import SigningKey
 from aauthkit.protocol.messages import Answer
+from aauthkit.serving import Request
 from aauthkit.store import Database, StoreError, open_database
 from tests.plugins.people import PROVIDER, PS, AgentParty, Browser, World, body, claims_of, requirement
 from tests.plugins.signing import Issuer
 
-LONGEST_LIFE: Final = 0.3
-"""Seconds after the server has started, at the most."""
+MOST_REQUESTS: Final = 240
+"""That a life answers, at the most: counted rather than timed, so that a slow machine tells the same story."""
+MOMENT: Final = 0.006
+"""Seconds after that, at the most, so that it ends anywhere inside a request."""
 AGENTS: Final = 3
 """At work at once, each with a person of its own."""
 RESOURCES: Final = tuple(f"https://{name}.example" for name in ("orders", "stock", "mail"))
@@ -171,13 +174,21 @@ class Life:
         self.number = number
         self.tell = tell
 
-    async def run(self, url: str, begun: Callable[[], object], stories: int | None = None) -> None:
-        """Until the end, or with `stories` until each agent has had so many."""
+    async def run(self, url: str, step: Callable[[], object], stories: int | None = None) -> None:
+        """Until the end, or with `stories` until each agent has had so many. `step` is called for every answer."""
         database = await open_database(url)
         world = make_world(database, self.number)
         await database.migrate(AUDIT_TABLES)
         await world.server.start()
-        begun()
+        step()
+        answer = world.server.answer
+
+        async def answered(request: Request) -> Answer:
+            made = await answer(request)
+            step()
+            return made
+
+        world.server.answer = answered  # type: ignore[method-assign]
         await asyncio.gather(
             *(self.one(world, number, stories) for number in range(AGENTS)), self.checkpoints(database, world, stories)
         )
@@ -233,22 +244,22 @@ def main() -> int:
     journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     rehearse()
     for number in range(count):
-        heard, started = os.pipe()
+        heard, steps = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                asyncio.run(Life(number, writing(journal)).run(url, lambda: os.write(started, b"!")))
+                asyncio.run(Life(number, writing(journal)).run(url, lambda: os.write(steps, b"!")))
             finally:
                 os._exit(1)
-        os.close(started)
-        begun = os.read(heard, 1)
-        os.close(heard)
-        if begun != b"!":
-            return 1
-        time.sleep(dice.uniform(0.0, LONGEST_LIFE))
+        os.close(steps)
+        left = 1 + dice.randrange(MOST_REQUESTS)
+        while left > 0 and (taken := os.read(heard, left)):
+            left -= len(taken)
+        time.sleep(dice.uniform(0.0, MOMENT))
         os.kill(child, signal.SIGKILL)
+        os.close(heard)
         _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):  # it ended by itself, which no life may
+        if left > 0 or not os.WIFSIGNALED(status):  # it ended by itself, which no life may
             return 1
     return 0
 

@@ -43,8 +43,6 @@ STORY = [
     "4. A grant: what may it do there?",
     "← 401 requirement=auth-token",
     "⇒ the resource token is in order, and goes to person.localhost",
-    "← 202 requirement=approval",
-    "it has appeared on the person's open page",
     "and approves 1 of 2 things",
     "✓ auth token from person.localhost",
     '"you may": ["orders.read"]',

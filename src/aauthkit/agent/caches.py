@@ -132,6 +132,12 @@ class _Shelf(Generic[P, T]):
             if self._held.get(place) is held:
                 del self._held[place]
 
+    def clear(self, mission: str) -> None:
+        """Forget everything that belongs to a mission."""
+        with self._lock:
+            for place in [place for place in self._held if getattr(place, "mission", None) == mission]:
+                del self._held[place]
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -149,11 +155,12 @@ class SessionPlace:
     upstream: str | None = field(repr=False)
     resource: str
     account: str | None
+    mission: str | None
 
     @classmethod
     def of(cls, place: Place) -> SessionPlace:
-        """The one of all places that differ in key and mission only."""
-        return cls(place.person_server, place.upstream, place.resource, place.account)
+        """The one of all places that differ in the key only."""
+        return cls(place.person_server, place.upstream, place.resource, place.account, place.mission)
 
 
 def _keyless(place: Place) -> Place:
@@ -225,6 +232,11 @@ class Wallet:
         self._grants.drop(place, held)
         self._persons.drop(place.person, held)
         self._forget(place, held)
+
+    def end_mission(self, mission: str) -> None:
+        """Forget every token of a mission: it is over (draft-11 §8.8)."""
+        for shelf in (self._persons, self._grants, self._sessions):
+            shelf.clear(mission)
 
 
 def _presentable(held: Held | None, now: float) -> Held | None:

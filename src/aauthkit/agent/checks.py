@@ -68,11 +68,20 @@ def read_resource_token(
 
 
 def read_person_token(
-    raw: str, *, person_server: str, resource: str, key: PublicKey, latest: int, now: float, loopback: LoopbackProfile
+    raw: str,
+    *,
+    person_server: str,
+    resource: str,
+    key: PublicKey,
+    latest: int,
+    now: float,
+    loopback: LoopbackProfile,
+    mission: str | None = None,
 ) -> PersonToken:
     """The person token that the person server issued for `resource`, if it is what was asked for (draft-11 §7.1.2).
 
-    `latest` is when the agent token expires, which no person token outlives. Raises `TokenRefused`.
+    `latest` is when the agent token expires, which no person token outlives; `mission` the one it was asked for under,
+    which it must name, and no other. Raises `TokenRefused`.
     """
     try:
         token = read_token(raw, {PERSON_TYP}, loopback=loopback)
@@ -80,6 +89,7 @@ def read_person_token(
         _expect(token.iss == person_server, "iss is not the person server that was asked")
         _expect(token.aud == resource, "aud is another resource")
         _expect(token.cnf.same_key(key), "cnf is another key than this agent's")
+        _expect(token.mission_s256 == mission, "mission_s256 is not the mission it was asked for under (draft-11 §8.3)")
         _expect(token.exp <= latest, "it outlives the agent token (draft-11 §7.1.2)")
         check_lifetime(token, now)
     except TokenRejected as error:

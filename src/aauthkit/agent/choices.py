@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from ..protocol.identifiers import LoopbackProfile
 from .answering import Answers, TerminalAnswers
@@ -12,6 +12,9 @@ from .person import PersonChannel, Terminal, default_channel
 from .person_server import Statement
 from .standing import SPOOL, Options
 from .watching import Watch, unwatched
+
+if TYPE_CHECKING:
+    from .mission import Mission
 
 
 class Default:
@@ -36,13 +39,16 @@ class Choices(TypedDict, total=False):
     answer: Answers | None
     origins: Iterable[str] | None
     wait: float | None
+    mission: Mission | None
+    relay: bool
+    max_wait: int | None
 
 
 def options_of(
     choices: Choices, usual: PersonChannel | Default | None, statement: Statement, loopback: LoopbackProfile
 ) -> Options:
     """The options of a client; `usual` and `statement` are the agent's own, where nothing else was chosen."""
-    person = choices.get("person", AUTOMATIC)
+    person, mission = choices.get("person", AUTOMATIC), choices.get("mission")
     channel = usual if isinstance(person, Default) else person
     channel = default_channel() if isinstance(channel, Default) else channel
     answer, origins, why = choices.get("answer"), choices.get("origins"), choices.get("justification")
@@ -62,4 +68,7 @@ def options_of(
         answer,
         origins_of(origins, loopback) if origins is not None else None,
         choices.get("wait"),
+        mission=mission.kept if mission is not None else None,
+        relay=choices.get("relay", True),
+        max_wait=choices.get("max_wait"),
     )

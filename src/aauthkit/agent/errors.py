@@ -71,12 +71,24 @@ class AgentTokenUnavailable(AAuthError):
 class NoPersonServer(AAuthError):
     """The resource asks for a person, and this agent acts for none (draft-11 §6.4)."""
 
-    def __init__(self, resource: str) -> None:
+    def __init__(self, resource: str | None = None) -> None:
+        wanted = f"{resource} wants to know for whom this agent acts" if resource else "this is for a person to decide"
         super().__init__(
-            f"{resource} wants to know for whom this agent acts, and the agent has no person server; "
-            "enrol it with one: aauthkit init NAME --ps URL"
+            f"{wanted}, and the agent has no person server; enrol it with one: aauthkit init NAME --ps URL"
         )
         self.resource = resource
+
+
+class NotOffered(AAuthError):
+    """The person server does not have what this needs (draft-11 §11.2.2). Nothing was sent.
+
+    `by` is its identifier, `endpoint` what its metadata does not name, such as `mission_endpoint`.
+    """
+
+    def __init__(self, by: str, endpoint: str, older: str = "") -> None:
+        super().__init__(f"{by} does not offer this: its metadata names no {endpoint}{older}")
+        self.by = by
+        self.endpoint = endpoint
 
 
 class NobodyToAsk(AAuthError):
@@ -126,6 +138,15 @@ class ChallengeRefused(AAuthError):
 
 class TokenRefused(AAuthError):
     """A token that was issued to this agent and is not used, since it is not what was asked for (draft-11 §9.4.4)."""
+
+
+class AnswerRefused(AAuthError):
+    """An answer of the person server that is not in order, and is not used: such as a mission whose bytes are not those
+    that its `s256` names (draft-11 §8.2)."""
+
+
+class MissionUnknown(AAuthError):
+    """No mission of this name is kept here."""
 
 
 class PendingRefused(AAuthError):
@@ -199,6 +220,31 @@ class UserUnreachable(RequestRefused):
     """A person is needed and the person server has no way to them."""
 
 
+class InteractionUnavailable(RequestRefused):
+    """The person server has no way to the person for this; the agent sends them there itself (draft-11 §7.6.3)."""
+
+
+class MissionNotFound(RequestRefused):
+    """There is no such mission of this agent at its person server (draft-11 §8.7)."""
+
+
+class MissionTerminated(RequestRefused):
+    """The mission has ended for good, and nothing more is done under it (draft-11 §8.8).
+
+    `reason` is the server's, such as `completed`, `revoked` or `expired`; empty where it says none. The list is open:
+    `expired` invites proposing a new mission, `revoked` does not.
+    """
+
+    reason: str = ""
+
+    @classmethod
+    def known(cls, by: str, reason: str) -> MissionTerminated:
+        """For a mission of which that is known here already; nothing was sent."""
+        error = cls(by, 403, "mission_terminated", "", _ended(reason))
+        error.reason = reason
+        return error
+
+
 class PendingGone(RequestRefused):
     """The pending request has ended and its answer was fetched already (draft-11 §13.2)."""
 
@@ -217,6 +263,8 @@ _REFUSALS: Final[dict[str, tuple[type[RequestRefused], str]]] = {
     "expired": (Expired, "nobody decided in time; the call can be made again"),
     "revoked": (Revoked, "a token this request depends on was revoked"),
     "user_unreachable": (UserUnreachable, "a person is needed; give the agent a way to one"),
+    "interaction_unavailable": (InteractionUnavailable, "it has no way to the person; send them there yourself"),
+    "mission_not_found": (MissionNotFound, "there is no such mission of this agent"),
     "invalid_code": (PendingGone, "the code was mistyped too often or used before; make the call again"),
     "gone": (PendingGone, "this request has ended; make the call again"),
 }
@@ -246,6 +294,11 @@ def callback_error(by: str, error: str) -> RequestRefused:
     return refused
 
 
+def _ended(reason: str) -> str:
+    what = f"the mission has ended ({reason})" if reason else "the mission has ended"
+    return f"{what}; propose a new one to go on" if reason in ("expired", "superseded") else what
+
+
 def refusal(by: str, answer: Answer) -> RequestRefused:
     """The error that an answer of a person server or provider stands for; the `error` member decides (§11.9.2)."""
     try:
@@ -257,6 +310,11 @@ def refusal(by: str, answer: Answer) -> RequestRefused:
     if not code:
         code = {408: "expired", 410: "gone"}.get(answer.status, "")
     kind, meaning = _REFUSALS.get(code, (RequestRefused, ""))
+    if code == "mission_terminated":
+        reason = body.get("termination_reason")
+        terminated = MissionTerminated.known(by, reason if isinstance(reason, str) and _CODE.match(reason) else "")
+        terminated.detail = detail_of(body.get("detail"))
+        return terminated
     return kind(by, answer.status, code, detail_of(body.get("detail")), f"{meaning}{beside(answer)}".strip())
 
 

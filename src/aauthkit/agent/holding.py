@@ -8,7 +8,7 @@ from ..outbound import DEFAULT_WAIT
 from ..outbound import Pending as Deferral
 from ..protocol.jose import SigningKey
 from .errors import RequestRefused, Withdrawn
-from .escort import Escort, Reply
+from .escort import Escort, Relay, Reply
 from .messages import Original
 from .standing import Options, Standing
 from .waiting import Pending
@@ -37,7 +37,9 @@ class Holding:
     @property
     def _name(self) -> str:
         digest = hashlib.sha256(self._request.body).hexdigest()
-        return name_of("call", self._resource, self._request.method, self._request.url, digest, self._account)
+        parts = (self._resource, self._request.method, self._request.url, digest, self._account)
+        mission = self._options.mission_s256
+        return name_of("call", *parts, *([mission] if mission is not None else []))
 
     def resumed(self) -> str | None:
         """The pending URL that an equal call left behind, if there is one; this call goes on with it."""
@@ -87,10 +89,10 @@ class Holding:
         self._standing.waits.hold(self._wait)
         self._standing.waits.keep(self._wait, key)
 
-    async def meet(self, escort: Escort, pending: Deferral, reply: Reply) -> None:
+    async def meet(self, escort: Escort, pending: Deferral, reply: Reply, relay: Relay | None = None) -> None:
         """As `Escort.meet`; what ended there is not gone on with. Raises `AAuthError`."""
         try:
-            await escort.meet(pending, reply)
+            await escort.meet(pending, reply, relay=relay)
         except (RequestRefused, Withdrawn):
             self.over()
             raise

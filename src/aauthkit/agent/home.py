@@ -99,9 +99,17 @@ class AgentHome:
         """Where the processes of the agent `name` share its key and tokens. Raises `AgentUnknown`, as above."""
         return self.folder / "shared" / self.path(name).stem
 
+    def missions_folder(self, name: str) -> Path:
+        """Where the agent `name` keeps its missions. Raises `AgentUnknown`, as above."""
+        return self.folder / "missions" / self.path(name).stem
+
     def folders(self, name: str) -> dict[str, Path]:
-        """Both, as an `Agent` takes them."""
-        return {"pending_folder": self.pending_folder(name), "shared_folder": self.shared_folder(name)}
+        """All of them, as an `Agent` takes them."""
+        return {
+            "pending_folder": self.pending_folder(name),
+            "shared_folder": self.shared_folder(name),
+            "missions_folder": self.missions_folder(name),
+        }
 
     def names(self) -> list[str]:
         """The names of the agents kept here."""

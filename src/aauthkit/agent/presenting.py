@@ -48,7 +48,7 @@ class Presenter:
 
     def _begin_as(self, identity: Identity) -> None:
         self._identity = identity
-        self.place = self._standing.place(identity, self._resource, self._account)
+        self.place = self._standing.place(identity, self._resource, self._account, self._options.mission_s256)
         self.redeemer = Redeemer(self._standing, self._options, identity, self.place)
 
     @property

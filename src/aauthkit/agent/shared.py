@@ -145,7 +145,7 @@ class Shared:
         """Whether a token is this agent's, and from and for whom it was looked for."""
         if isinstance(token, AgentToken):
             return (token.sub, token.iss, token.ps) == (self.agent, self.provider, self.person_server)
-        if (token.ps, token.aud) != (self.person_server, parts[1]):
+        if (token.ps, token.aud, token.mission_s256) != (self.person_server, parts[1], parts[2]):
             return False
         return isinstance(token, PersonToken) or token.account == parts[4]
 

@@ -59,7 +59,7 @@ examples:
   aauthkit vectors run
   aauthkit vectors run --section 11.3 --junit report.xml
   aauthkit vectors run --kind base --command 'python adapter.py'
-  aauthkit vectors run --url http://a.localhost:8000/agent --route grant=http://a.localhost:8000/grant"""
+  aauthkit vectors run --url http://a.localhost:80/agent --route grant=http://a.localhost:80/grant"""
 
 
 def _choosing(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from ..protocol import headers, httpsig, identifiers, jose
 from ..protocol.components import ComponentError
 from ..protocol.messages import Answer, Refusal, SignedRequest
 from ..protocol.metadata import MetadataError, read_metadata
+from ..protocol.missions import MissionRejected, read_blob
 from ..protocol.plain_form import sign_plain
 from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.signature_key import (
@@ -305,3 +306,26 @@ def body(given: Given, _pack: Pack) -> Found:
     except Refusal as refusal:
         return refused(refusal)
     return {"result": {}}
+
+
+def mission(given: Given, _pack: Pack) -> Found:
+    """A mission blob, as whoever holds it reads it."""
+    try:
+        found = read_blob(base64.b64decode(given["blob"]), s256=given["s256"])
+    except MissionRejected:
+        return _error("mission_rejected")
+    return {
+        "result": {
+            "s256": found.s256,
+            "agent": found.agent,
+            "approved_at": _number(found.approved_at),
+            "expires_at": _number(found.expires_at),
+            "tools": [tool.name for tool in found.approved_tools],
+            "resources": list(found.approved_resources),
+            "approves": {name: found.approves_tool(name) for name in ("WebSearch", "Delete")},
+        }
+    }
+
+
+def _number(time: float | None) -> float | int | None:
+    return int(time) if time is not None and time.is_integer() else time

@@ -29,6 +29,7 @@ _KINDS: Final[Mapping[str, Answers]] = {
     "response": forms.response,
     "error": forms.error,
     "body": forms.body,
+    "mission": forms.mission,
 }
 
 

@@ -23,6 +23,7 @@ KINDS: Final = (
     "response",
     "error",
     "body",
+    "mission",
 )
 """Every kind of vector there is; `docs/vectors.md` says what each takes and gives."""
 _OTHERS: Final = frozenset({"keys.json", "documents.json", "schema.json", "rules.json"})

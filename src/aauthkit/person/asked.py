@@ -142,6 +142,12 @@ class Asked:
         return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
     @property
+    def until(self) -> int | None:
+        """When there is nothing left to decide: the end of its mission, or of the time a relay was given (§7.6.1)."""
+        relay = self.about.until if isinstance(self.about, Relay) else None
+        return min((one for one in (relay, self.bounds.mission_exp) if one is not None), default=None)
+
+    @property
     def values(self) -> frozenset[str]:
         """What a yes or a no is about: the scope values, the name of an action, or the kind of question itself."""
         return frozenset({self.about.action}) if isinstance(self.about, Action) else self.scope
@@ -201,6 +207,11 @@ class Asked:
         """As JSON."""
         kept: dict[str, Any] = msgspec.to_builtins(self)
         return kept
+
+    def shown(self) -> dict[str, Any]:
+        """As it is kept once it is decided: what was shown, without codes, which open something elsewhere."""
+        about = msgspec.structs.replace(self.about, code=None) if isinstance(self.about, Relay) else self.about
+        return replace(self, about=about).kept()
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> Asked:

@@ -131,8 +131,7 @@ def _last(asked: Asked) -> Turn:
 def check_same(asked: Asked, other: Asked) -> None:
     """Return if `other` may replace `asked`; raise `Problem` 400 otherwise (draft-11 §7.5.2.2).
 
-    `ps` and `agent_jkt` are this server's and the owner's key for both, and neither names a mission: that was verified
-    with each of them.
+    `ps` and `agent_jkt` are this server's and the owner's key for both: that was verified with each of them.
     """
     if asked.kind != "scope":
         raise Problem("invalid_request", "this request has no resource token that could be replaced")
@@ -140,6 +139,7 @@ def check_same(asked: Asked, other: Asked) -> None:
         "iss": (asked.resource, other.resource),
         "sub": (asked.sub, other.sub),
         "tenant": (asked.tenant, other.tenant),
+        "mission_s256": (asked.mission, other.mission),
     }
     different = [name for name, (before, after) in pairs.items() if before != after]
     if different:

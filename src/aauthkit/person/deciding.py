@@ -172,7 +172,7 @@ class Deciding:
             memory=choice.memory,
             decided=now,
         )
-        shown = {**asked.kept(), "verdict": choice.verdict, "new_agent": new_agent}
+        shown = {**asked.shown(), "verdict": choice.verdict, "new_agent": new_agent}
         over = None if choice.verdict == "approved" and asked.kind in TOKENS else now
         await consents.note_decision(tx, place, decision, by=decider.browser, shown=shown, over=over)
         self._audit.note(
@@ -200,5 +200,5 @@ def _verdict(asked: Asked, choice: Choice, now: int) -> dict[str, Any]:
         "granted": sorted(choice.granted),
         "memory": choice.memory,
         "at": now,
-        "asked": asked.kept(),
+        "asked": asked.shown(),
     }

@@ -136,7 +136,7 @@ class Granting:
         decision = Standing(
             id=b64url_encode(self._random(16)), asked=IDENTITY, granted=IDENTITY, memory="kept", decided=now
         )
-        shown = {**asked.kept(), "resource": resource, "verdict": "approved", "new_agent": False}
+        shown = {**asked.shown(), "resource": resource, "verdict": "approved", "new_agent": False}
         await consents.note_decision(tx, place, decision, by=by, shown=shown, over=None)
 
     async def _count(self, tx: Transaction, asked: Asked, action: Action) -> None:

@@ -168,7 +168,7 @@ class Judging:
         decision = Standing(
             id=b64url_encode(self._random(16)), asked=asked.scope, granted=asked.scope, memory="once", decided=now
         )
-        shown = {**asked.kept(), "verdict": "approved", "new_agent": False}
+        shown = {**asked.shown(), "verdict": "approved", "new_agent": False}
         over = None if asked.kind in TOKENS else now
         await consents.note_decision(tx, asked.place(person), decision, by=ruling.by, shown=shown, over=over)
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from aauthkit.person.facts import VOCABULARIES
 from aauthkit.person.rules import read_rules
-from aauthkit.policy import PolicyError
+from aauthkit.policy import PolicyError, Shape
+
+NAMES = {name: shape for vocabulary in VOCABULARIES.values() for name, shape in vocabulary.variables.items()}
 
 
 def rule(**members: str) -> str:
@@ -56,3 +62,22 @@ def test_a_rule_in_shadow_says_nothing_but_in_the_log(caplog: pytest.LogCaptureF
     assert "in shadow, would say never" in caplog.text
     ruling = read_rules(rule()).ruling("scope", facts)
     assert ruling is not None and ruling.level == "never"
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
+
+
+def test_the_rules_on_the_page_can_be_set() -> None:
+    book = read_rules(PAGE.partition("```toml\n")[2].partition("```")[0])
+    assert [rule.then for rule in book.rules] == ["may decide", "never", "may decide"]
+    paid = {"name": "Pay", "parameters": {"price": 3}}
+    assert book.rules[2].speaks("permission", {"action": paid}) is True
+    assert book.rules[2].speaks("permission", {"action": {**paid, "parameters": {}}}) is False
+
+
+def test_the_page_names_every_field_and_no_other() -> None:
+    rows = [line.split("|") for line in PAGE.splitlines() if line.startswith("| `")]
+    told = {
+        row[1].strip(" `"): set(re.findall(r"`([a-z0-9_]+)`", row[2])) for row in rows if row[1].strip(" `") in NAMES
+    }
+    assert told == {name: (set(shape.fields) if isinstance(shape, Shape) else set()) for name, shape in NAMES.items()}
