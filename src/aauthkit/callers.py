@@ -44,8 +44,35 @@ class Delegate:
     key: PublicKey
 
 
+class _ByToken:
+    """What every token that proves a caller has in common."""
+
+    __slots__ = ()
+    proof: AgentToken | PersonToken | AuthToken
+
+    @property
+    def key(self) -> PublicKey:
+        """The key the token is bound to."""
+        return self.proof.cnf
+
+    @property
+    def jti(self) -> str:
+        """The token's identifier."""
+        return self.proof.jti
+
+    @property
+    def exp(self) -> int:
+        """When the token expires, in seconds since the epoch."""
+        return self.proof.exp
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """Every claim of the token."""
+        return self.proof.claims
+
+
 @dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(_ByToken):
     """Proved by an agent token: which agent this is, of which provider, and with which person server if any."""
 
     proof: AgentToken = field(repr=False)
@@ -70,26 +97,6 @@ class Agent:
         """The parent, where this is a sub-agent."""
         return self.proof.parent_agent
 
-    @property
-    def key(self) -> PublicKey:
-        """The key the token is bound to."""
-        return self.proof.cnf
-
-    @property
-    def jti(self) -> str:
-        """The token's identifier."""
-        return self.proof.jti
-
-    @property
-    def exp(self) -> int:
-        """When the token expires, in seconds since the epoch."""
-        return self.proof.exp
-
-    @property
-    def claims(self) -> Mapping[str, Any]:
-        """Every claim of the token."""
-        return self.proof.claims
-
     def __repr__(self) -> str:
         return f"Agent({self.sub}, provider={self.iss})"
 
@@ -103,7 +110,7 @@ class PersonId:
     sub: str
 
 
-class _Proved:
+class _ForPerson(_ByToken):
     """What a person token and an auth token have in common."""
 
     __slots__ = ()
@@ -115,21 +122,6 @@ class _Proved:
         return PersonId(self.proof.iss, self.proof.ps, self.proof.sub)
 
     @property
-    def key(self) -> PublicKey:
-        """The key the token is bound to."""
-        return self.proof.cnf
-
-    @property
-    def jti(self) -> str:
-        """The token's identifier."""
-        return self.proof.jti
-
-    @property
-    def exp(self) -> int:
-        """When the token expires, in seconds since the epoch."""
-        return self.proof.exp
-
-    @property
     def tenant(self) -> str | None:
         """The person's organization, if stated; no part of the identifier (draft-11 §13.10)."""
         return self.proof.tenant
@@ -139,14 +131,9 @@ class _Proved:
         """The mission the agent works under, if any."""
         return self.proof.mission_s256
 
-    @property
-    def claims(self) -> Mapping[str, Any]:
-        """Every claim of the token."""
-        return self.proof.claims
-
 
 @dataclass(frozen=True, slots=True)
-class Person(_Proved):
+class Person(_ForPerson):
     """Proved by a person token: whom the agent acts for, and no authorization (draft-11 §13.11)."""
 
     proof: PersonToken = field(repr=False)
@@ -156,7 +143,7 @@ class Person(_Proved):
 
 
 @dataclass(frozen=True, slots=True)
-class Grant(_Proved):
+class Grant(_ForPerson):
     """Proved by an auth token: what this person's agent may do here."""
 
     proof: AuthToken = field(repr=False)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from .deferred import CHANNEL, KEPT_AFTER_END, Deferred, PendingRequest
-from .protocol.problems import Problem
+from .protocol.problems import Problem, ProblemCode
 from .store import Conflict, Database, Migration, Row, Statements, Transaction
 
 LIFETIME: Final = 1800
@@ -346,7 +346,7 @@ class Decisions(Generic[M]):
         return [pending for pending in found if pending is not None]
 
     async def call_off(
-        self, tx: Transaction, pending: PendingRequest, which: Which, error: ErrorCode = "revoked"
+        self, tx: Transaction, pending: PendingRequest, which: Which, error: ProblemCode = "revoked"
     ) -> None:
         """End a question since what it rests on is gone: whoever polls reads `revoked`, or `error` (draft-11 §11.9.4)."""
         if pending.outcome is not None and "error" in pending.outcome:

@@ -28,7 +28,7 @@ from aauthkit.store import Database, StoreError, open_database
 from tests.plugins.people import PROVIDER, PS, AgentParty, Browser, World, body, claims_of, requirement
 from tests.plugins.signing import Issuer
 
-MOST_REQUESTS: Final = 240
+MOST_REQUESTS: Final = 160
 """That a life answers, at the most: counted rather than timed, so that a slow machine tells the same story."""
 MOMENT: Final = 0.006
 """Seconds after that, at the most, so that it ends anywhere inside a request."""
@@ -210,7 +210,7 @@ class Life:
         """Of the audit log, far more often than in earnest."""
         making = Checkpoints(PS, database, audit_key().current, clock=world.clock)
         while stories is None:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
             self.tell(checkpoint=await making.make())
 
 

@@ -7,7 +7,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -38,6 +38,9 @@ MAX_AHEAD: Final = 300
 """Seconds by which another process's clock may be ahead of this one's."""
 FORGET_EVERY: Final = 60
 """Seconds between two sweeps of what is over."""
+
+WhenSwitched = Callable[[Transaction, str, bool], Awaitable[None]]
+"""What a role does when an account, by its identifier, is switched off (`True`) or on."""
 
 _WRONG: Final = "Name or password is wrong."
 
@@ -72,6 +75,7 @@ class Accounts:
         self._hasher = hasher
         self._passwords_: Passwords | None = None
         self._secret_: bytes | None = None
+        self._when_switched: list[WhenSwitched] = []
         self._swept = 0
 
     # People
@@ -140,6 +144,10 @@ class Accounts:
             await self._records.end_sessions(tx, account.id)
             await self._records.forgive_all(tx, account_subject(name))
 
+    def when_switched(self, effect: WhenSwitched) -> None:
+        """Have `effect` be part of every switching off and on, in the same transaction."""
+        self._when_switched.append(effect)
+
     async def set_disabled(self, name: str, disabled: bool) -> None:
         """Switch an account off, which ends its sessions, or on again. Raises `AccountError`: `unknown`."""
         account = await self._known(name)
@@ -147,6 +155,9 @@ class Accounts:
             await self._records.set_disabled(tx, account.id, disabled)
             if disabled:
                 await self._records.end_sessions(tx, account.id)
+            if account.disabled != disabled:
+                for effect in self._when_switched:
+                    await effect(tx, account.id, disabled)
 
     async def invite(self, lifetime: int = INVITATION_LIFETIME) -> str:
         """An invitation, good for one account within `lifetime` seconds. It is told here once and kept as a hash."""

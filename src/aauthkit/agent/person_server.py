@@ -35,6 +35,7 @@ from .connections import Connections
 from .errors import (
     ClockSkew,
     Expired,
+    NotOffered,
     PendingRefused,
     RequestRefused,
     SignatureRefused,
@@ -105,11 +106,16 @@ class PersonServer:
     patience: float | None = None
     update: Updates | None = field(default=None, repr=False)
 
-    async def person_token(self, resource: str) -> Held:
-        """A person token for `resource` (draft-11 §7.1). Raises `AAuthError`."""
-        body = {"resource": resource, **self._common()}
-        errand = Request("person", name_of("person", resource), resource)
+    async def person_token(self, resource: str, mission: str | None = None) -> Held:
+        """A person token for `resource`, in a mission if one is named (draft-11 §7.1, §8.3). Raises `AAuthError`."""
+        named = {"mission_s256": mission} if mission is not None else {}
+        body = {"resource": resource, **named, **self._common()}
+        errand = Request("person", person_name(resource, mission), resource, named)
         raw, latest, _ = await self._request("person_token_endpoint", body, "person_token", errand)
+        return await self.accept(raw, resource, latest, mission)
+
+    async def accept(self, raw: str, resource: str, latest: int, mission: str | None) -> Held:
+        """A person token that was issued, verified; `latest` is when the agent token expires. Raises `TokenRefused`."""
         token = read_person_token(
             raw,
             person_server=self.identifier,
@@ -118,6 +124,7 @@ class PersonServer:
             latest=latest,
             now=self.clock(),
             loopback=self.loopback,
+            mission=mission,
         )
         await verify_issued(token, self.connections.discovery)
         self._obtained(PERSON_TYP, token)
@@ -144,8 +151,11 @@ class PersonServer:
         return Held.of(token, self.identity.key, resource_token.scope)
 
     def _common(self) -> dict[str, Any]:
-        capabilities = {"capabilities": list(self.capabilities)} if self.capabilities else {}
-        return {**capabilities, **self.statement.members()}
+        return {**self.declaration(), **self.statement.members()}
+
+    def declaration(self) -> dict[str, Any]:
+        """What the agent itself can do, as a member of a request body (draft-11 §11.7)."""
+        return {"capabilities": list(self.capabilities)} if self.capabilities else {}
 
     def _obtained(self, typ: str, token: PersonToken | AuthToken) -> None:
         self.watch(Obtained(typ, token.iss, token.claims))
@@ -153,12 +163,16 @@ class PersonServer:
     async def _request(
         self, endpoint: str, body: Mapping[str, Any], member: str, errand: Request
     ) -> tuple[str, int, Wait | None]:
-        """The token of a 200, when the agent token it was last asked with expires, and what was resumed for it.
+        """The token of a 200, when the agent token it was last asked with expires, and what was resumed for it."""
+        answer, latest, changed = await self.request(await self.endpoint(endpoint), body, errand)
+        return _member(answer, member, self.identifier), latest, changed
+
+    async def request(self, url: str, body: Mapping[str, Any], errand: Request) -> tuple[Answer, int, Wait | None]:
+        """The 200 of a request, when the agent token it was last asked with expires, and what was resumed for it.
 
         A wait that outlived the agent token ends with `expired`, an answer lost on its way with `gone`. The decision is
         kept in both cases, so the request is made once more from the top.
         """
-        url = await self._endpoint(endpoint)
         agent = await self.identity.held(self.connections)
         polls = _Polls(self, errand)
         try:
@@ -173,9 +187,10 @@ class PersonServer:
             polls = _Polls(self, errand)
             answer = await self._exchange(url, await self.identity.held(self.connections), body, polls)
         latest = await self.identity.held(self.connections)
-        return _member(answer, member, self.identifier), max(latest.token.exp, agent.token.exp), polls.changed
+        return answer, max(latest.token.exp, agent.token.exp), polls.changed
 
-    async def _endpoint(self, name: str) -> str:
+    async def endpoint(self, name: str) -> str:
+        """Where the person server takes requests of a kind (draft-11 §11.2.2). Raises `NotOffered`, `Unreachable`."""
         try:
             metadata = await self.connections.discovery.metadata(self.identifier, PERSON_DWK)
         except DiscoveryFailed as error:
@@ -183,13 +198,13 @@ class PersonServer:
             raise Unreachable(f"the metadata of {self.identifier} cannot be used: {reason}") from error
         url = metadata.endpoint(name)
         if url is None:
-            raise Unreachable(f"the metadata of {self.identifier} names no {name}")
+            raise NotOffered(self.identifier, name)
         return url
 
     async def _exchange(self, url: str, agent: Held, body: Mapping[str, Any], polls: _Polls) -> Answer:
         """The answer to one request, followed to its end, if it is a 200."""
         try:
-            answer = polls.joined() or await self._post(url, agent, body, polls.first)
+            answer = polls.joined() or await self.post(url, agent, body, polls.first)
             answer = await self.escort.attend(
                 self.connections.outbound.follow(
                     answer, url, polls.credential, on_pending=polls.meet, wait=polls.prefer
@@ -206,10 +221,10 @@ class PersonServer:
         polls.ended()
         self._answered(answer)
         if answer.status != 200:
-            raise self._refused(answer)
+            raise self.refused(answer)
         return answer
 
-    async def _post(self, url: str, agent: Held, body: Mapping[str, Any], wait: int) -> Answer:
+    async def post(self, url: str, agent: Held, body: Mapping[str, Any], wait: int = 0) -> Answer:
         """The first answer; a lapsed agent token is renewed once, a pause is kept (§11.8.4), a lost request made again.
 
         Raises `EgressError`.
@@ -241,7 +256,8 @@ class PersonServer:
         error = _signature_error(answer) or refusal(self.identifier, answer).code if answer.status >= 400 else None
         self.watch(Answered(answer.status, self.identifier, requirement.value if requirement else None, error or None))
 
-    def _refused(self, answer: Answer) -> RequestRefused | SignatureRefused:
+    def refused(self, answer: Answer) -> RequestRefused | SignatureRefused:
+        """The error that an answer stands for."""
         code = _signature_error(answer) if answer.status == 401 else None
         if code == "clock_skew":
             hint = "this machine's clock is ahead; set it and try again"
@@ -260,6 +276,11 @@ class Request:
     name: str
     resource: str
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def person_name(resource: str, mission: str | None) -> str:
+    """The name of a request for a person token."""
+    return name_of("person", resource, *([mission] if mission is not None else []))
 
 
 def auth_name(token: ResourceToken) -> str:

@@ -30,7 +30,8 @@ class Resumer:
         connections = standing.exchange.enter(user)
         try:
             if wait.kind == "person":
-                place = standing.place(identity, wait.resource)
+                mission = wait.tokens.get("mission_s256")
+                place = standing.place(identity, wait.resource, mission=mission)
                 await standing.person_token(identity, place, connections, options)
             else:
                 await standing.resumed_auth_token(identity, wait, connections, options)

@@ -58,7 +58,8 @@ async def verify(
     """Check the log of `server`, whose checkpoints are signed with one of `keys`.
 
     `outside` are the checkpoints that were kept elsewhere: with them a cut tail and a log that was written anew are
-    found as well, up to the last one.
+    found as well, up to the last one. One that was made and never got there (a process that was killed between the two)
+    is taken from the record, where the next one outside names it; replicas may have told theirs in any order.
     """
     report = Report()
     chains: dict[str, _Chain] = {}
@@ -71,11 +72,13 @@ async def verify(
     report.chains = len(chains)
     await _check_heads(report, database, server, chains)
     inside = await statements(database, server)
-    read = _check_statements(report, inside, server, keys, "checkpoint")
+    read = _read_statements(report, inside, server, keys, "checkpoint")
+    _check_succession(report, read, "checkpoint")
     report.checkpoints = len(read)
     held = list(read)
     if outside is not None:
-        elsewhere = _check_statements(report, outside, server, keys, "checkpoint kept outside")
+        elsewhere = _read_statements(report, outside, server, keys, "checkpoint kept outside")
+        _check_succession(report, _filled(elsewhere, read), "checkpoint kept outside")
         missing = [one for one in elsewhere if one.text not in set(inside)]
         for one in missing:
             report.find(f"checkpoint {one.number}", "it was made, and is not on record: the log was written anew")
@@ -116,25 +119,40 @@ async def _check_heads(report: Report, database: Database, server: str, chains: 
             report.find(f"chain {writer}", "its last entry is not the one that was written")
 
 
-def _check_statements(
+def _read_statements(
     report: Report, texts: Sequence[str], server: str, keys: Sequence[PublicKey], name: str
 ) -> list[Statement]:
-    """Those that verify; each follows the one before it, without a gap."""
+    """Those that verify."""
     read: list[Statement] = []
     for position, text in enumerate(texts, 1):
         try:
-            statement = read_statement(text, server, keys)
+            read.append(read_statement(text, server, keys))
         except ValueError as error:
             report.find(f"{name} {position}", str(error))
-            continue
-        if read and statement.number > read[-1].number + 1:
-            report.find(f"{name} {statement.number}", "one before it is missing")
-        elif read and (statement.number <= read[-1].number or statement.previous != digest_of(read[-1].text)):
-            report.find(f"{name} {statement.number}", "it does not follow the one before it")
-        elif not read and statement.number == 1 and statement.previous != BEGINNING:
-            report.find(f"{name} 1", "it says that one came before it")
-        read.append(statement)
     return read
+
+
+def _filled(elsewhere: Sequence[Statement], inside: Sequence[Statement]) -> list[Statement]:
+    """What was kept elsewhere, in order and each once, with what is on record where something between is missing."""
+    kept = {one.text: one for one in elsewhere}.values()
+    numbers = {one.number for one in kept}
+    between = [
+        one for one in inside if numbers and min(numbers) < one.number < max(numbers) and one.number not in numbers
+    ]
+    return sorted((*kept, *between), key=lambda one: one.number)
+
+
+def _check_succession(report: Report, read: Sequence[Statement], name: str) -> None:
+    """Each follows the one before it, without a gap."""
+    last: Statement | None = None
+    for statement in read:
+        if last is not None and statement.number > last.number + 1:
+            report.find(f"{name} {statement.number}", "one before it is missing")
+        elif last is not None and (statement.number <= last.number or statement.previous != digest_of(last.text)):
+            report.find(f"{name} {statement.number}", "it does not follow the one before it")
+        elif last is None and statement.number == 1 and statement.previous != BEGINNING:
+            report.find(f"{name} 1", "it says that one came before it")
+        last = statement
 
 
 def _check_against(report: Report, statement: Statement, chains: dict[str, _Chain]) -> None:

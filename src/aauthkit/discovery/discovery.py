@@ -111,6 +111,17 @@ class Discovery:
             # Only the metadata was fetched: it led to keys that another role had fetched before.
         return self._selected(issuer, dwk, kid)
 
+    def admits_page(self, url: str) -> bool:
+        """Whether a person may be sent to `url`, by the rules for where this process connects itself (§7.2.3).
+
+        Their browser is what looks its name up, so that a name says no more than an address written out.
+        """
+        try:
+            self._http.egress.check_literal(read_url(url, self._http.egress.loopback).host)
+        except EgressError:
+            return False
+        return True
+
     async def metadata(self, iss: str, dwk: str, *, refresh: bool = False) -> Metadata:
         """The metadata document of `iss` in the role `dwk`, cached by HTTP's rules. Raises `DiscoveryFailed`.
 

@@ -23,7 +23,7 @@ from .about import About, Action, MissionCompletion, MissionProposal, MissionUpd
 from .consent import IDENTITY, Kind
 from .conversation import MAX_ROUNDS, Change, Turn
 from .records import Issued, Place
-from .requests import Declared
+from .requests import MAX_HINT, Declared
 
 MAX_NAME: Final = 128
 MAX_DESCRIPTION: Final = 2048
@@ -70,6 +70,31 @@ class Claimed:
     justification: str | None = None
     platform: str | None = None
     device: str | None = None
+    login_hint: str | None = None
+    tenant: str | None = None
+    domain_hint: str | None = None
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Whom and where the agent expects, shown and choosing nothing (draft-11 §7.2.1, §13.14)."""
+        return tuple(hint for hint in (self.login_hint, self.tenant, self.domain_hint) if hint is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a resource needs of the person at its own page before they decide here (draft-11 §7.2.3).
+
+    `ticket` is the SHA-256 of what the way back is known by, once the person has set out; `done` that they came back.
+    """
+
+    url: str
+    code: str | None = field(default=None, repr=False)
+    ticket: str | None = field(default=None, repr=False)
+    done: bool = False
+
+    def is_same(self, other: Errand | None) -> bool:
+        """Whether it is the same errand, however far it has come."""
+        return other is not None and (self.url, self.code) == (other.url, other.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +127,7 @@ class Asked:
     For a token it names `resource` and `scope`; anything else is in `about`. `mission` is the one it belongs to, and
     `evidence` names what proves the request.
     `reaches_person` and `answers_questions` are what the agent says it can do (draft-11 §11.7). `sub` is the person as
-    the resource knows them. `changes` counts how often the agent replaced its request (§7.5.2.2).
+    the resource knows them, `expects` its hint at them, `errand` what it needs of them first. `changes` counts how often the agent replaced its request (§7.5.2.2).
     """
 
     kind: Kind
@@ -125,6 +150,8 @@ class Asked:
     about: About | None = None
     prompt: frozenset[str] = frozenset()
     evidence: str | None = None
+    errand: Errand | None = None
+    expects: str | None = None
 
     def place(self, person: str) -> Place:
         """What an answer by `person` is remembered for."""
@@ -139,6 +166,8 @@ class Asked:
         if isinstance(about, dict):
             about.pop("until", None)
         same = [owner, self.kind, self.resource, self.account, sorted(self.scope), self.mission, about]
+        if self.errand is not None:
+            same += [self.errand.url, self.errand.code]
         return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
     @property
@@ -165,8 +194,20 @@ class Asked:
         )
 
     def renewed_by(self, other: Asked) -> Asked | None:
-        """This question resting on the tokens of an equal one, where those live longer."""
-        return replace(self, bounds=other.bounds) if other.bounds.ends > self.bounds.ends else None
+        """This question resting on the tokens of an equal one, where those live longer, and asked as both want it."""
+        bounds = other.bounds if other.bounds.ends > self.bounds.ends else self.bounds
+        renewed = replace(self, bounds=bounds, prompt=self.prompt | other.prompt)
+        return renewed if renewed != self else None
+
+    @property
+    def errand_open(self) -> bool:
+        """Whether the person is still to go to the resource's own page first (draft-11 §7.2.3)."""
+        return self.errand is not None and not self.errand.done
+
+    def with_errand(self, *, ticket: str | None = None, done: bool = False) -> Asked:
+        """After the person set out, or came back."""
+        assert self.errand is not None
+        return replace(self, errand=replace(self.errand, ticket=ticket, done=done))
 
     def open_turn(self, now: float) -> Turn | None:
         """The question that waits for the agent's answer."""
@@ -201,6 +242,7 @@ class Asked:
             bounds=other.bounds,
             described=other.described,
             changes=self.changes + 1,
+            errand=self.errand if self.errand is not None and self.errand.is_same(other.errand) else other.errand,
         )
 
     def kept(self) -> dict[str, Any]:
@@ -211,7 +253,8 @@ class Asked:
     def shown(self) -> dict[str, Any]:
         """As it is kept once it is decided: what was shown, without codes, which open something elsewhere."""
         about = msgspec.structs.replace(self.about, code=None) if isinstance(self.about, Relay) else self.about
-        return replace(self, about=about).kept()
+        errand = replace(self.errand, code=None, ticket=None) if self.errand is not None else None
+        return replace(self, about=about, errand=errand).kept()
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> Asked:
@@ -225,7 +268,14 @@ def owner_of(agent: Agent) -> str:
 
 
 def _claimed(declared: Declared) -> Claimed:
-    return Claimed(declared.justification, declared.platform, declared.device)
+    return Claimed(
+        declared.justification,
+        declared.platform,
+        declared.device,
+        declared.login_hint,
+        declared.tenant,
+        declared.domain_hint,
+    )
 
 
 def _provider_name(provider: Metadata | None) -> str | None:
@@ -301,6 +351,8 @@ def ask_scope(
         claimed=_claimed(declared),
         mission=mission.s256 if mission is not None else None,
         prompt=declared.prompt,
+        errand=Errand(token.interaction["url"], token.interaction["code"]) if token.interaction is not None else None,
+        expects=token.login_hint[:MAX_HINT] if token.login_hint is not None else None,
     )
 
 

@@ -14,7 +14,7 @@ from ..callers import Agent
 from ..deferred import Deferred, PendingRequest
 from ..protocol.problems import Problem
 from ..store import Database
-from . import records
+from . import logbook, records
 from .asked import Asked, owner_of
 from .conversation import ANSWER_WITHIN, Turn
 from .deciding import Decider, may_see
@@ -60,7 +60,9 @@ class Clarifying:
             pending = await self._deferred.lock(tx, found.pending)
             assert pending is not None
             turn = Turn(decider.person, question, now, min(now + self._within, pending.expires))
-            await self._deferred.update(tx, pending, found.asked.with_question(turn).kept())
+            asked = found.asked.with_question(turn)
+            await self._deferred.update(tx, pending, asked.kept())
+            await logbook.note_turn(tx, asked, now)
         await self._deferred.wake(pending)
 
     async def check_addressed(self, pending_id: str, agent: Agent) -> None:
@@ -79,7 +81,9 @@ class Clarifying:
             if pending.state == "decided" or _last(asked).answer == text:
                 return pending  # the person did not wait, or it was taken before
             self._check_turn(pending, asked, now)
-            await self._deferred.update(tx, pending, asked.with_answer(text, now).kept())
+            answered = asked.with_answer(text, now)
+            await self._deferred.update(tx, pending, answered.kept())
+            await logbook.note_turn(tx, answered, now)
         await self._deferred.wake(pending)
         return pending
 
@@ -105,7 +109,9 @@ class Clarifying:
                 return pending
             self._check_turn(pending, asked, now)
             check_same(asked, other)
-            await self._questions.substitute(tx, pending, asked.replaced_by(other, words, now))
+            replaced = asked.replaced_by(other, words, now)
+            await self._questions.substitute(tx, pending, replaced)
+            await logbook.note_turn(tx, replaced, now)
         return pending
 
     def _check_turn(self, pending: PendingRequest, asked: Asked, now: int) -> None:

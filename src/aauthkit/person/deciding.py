@@ -20,6 +20,7 @@ from ..store import Database, Transaction
 from . import consents, logbook, missions, noes, records
 from .asked import Asked
 from .consent import TOKENS, Memory, Standing, revise
+from .judging import beyond_limits
 from .granting import NOTHING_MORE, Given, Granting
 from .questions import Question, Questions
 from .revoking import Revoking
@@ -36,10 +37,11 @@ OUTCOMES: Final[dict[Verdict, dict[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Who decides: an account, in the browser session with this handle."""
+    """Who decides: an account, in the browser session with this handle, in which they signed in at `signed_in`."""
 
     person: str
     browser: str
+    signed_in: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class Changed(Exception):
     """The agent replaced its request since the page was loaded: what was chosen is about another one."""
 
 
+class SignInAgain(Exception):
+    """The agent asked that its person sign in afresh, and they have not since (draft-11 §7.2.1, `prompt=login`)."""
+
+
+class Beyond(Exception):
+    """A limit of the mission stands against a yes; its text names it."""
+
+
 def may_see(question: Question, browser: str, person: str | None) -> bool:
     """Whether a question is this browser's business: it came with the code, or its person is whose agent asks.
 
@@ -68,6 +78,11 @@ def may_see(question: Question, browser: str, person: str | None) -> bool:
     if question.person is not None and person is not None:
         return question.person == person
     return question.browser == browser
+
+
+def must_sign_in(question: Question, signed_in: int) -> bool:
+    """Whether the person has to sign in anew before they decide this."""
+    return question.asked is not None and "login" in question.asked.prompt and signed_in <= question.created
 
 
 class Deciding:
@@ -97,7 +112,7 @@ class Deciding:
     async def decide(self, page: str, decider: Decider, choice: Choice) -> None:
         """Settle the question of a page, once.
 
-        Raises `Problem`: 404 where it is not theirs, 410 where it is over; and `Changed`.
+        Raises `Problem`: 404 where it is not theirs, 410 where it is over; `Changed`, `SignInAgain`, and `Beyond`.
         """
         now = int(self._clock())
         async with self._database.transaction() as tx:
@@ -109,6 +124,10 @@ class Deciding:
             asked = question.asked
             if asked.changes != choice.changes:
                 raise Changed
+            if must_sign_in(question, decider.signed_in):
+                raise SignInAgain
+            if choice.verdict == "approved" and asked.errand_open:
+                raise Problem("invalid_request", "the resource needs something of the person first")
             known = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
             if choice.verdict == "approved":
                 bound = await records.bind_agent(tx, asked.agent_iss, asked.agent_sub, decider.person, now)
@@ -117,25 +136,34 @@ class Deciding:
                 bound = known or decider.person
             if bound != decider.person:
                 raise Problem("not_found")
-            await self._check_mission(tx, asked, decider)
+            await self._check_mission(tx, asked, decider, choice)
             pending = await self._deferred.decide(tx, question.pending, OUTCOMES[choice.verdict])
             await self._note(tx, asked, decider, choice, now, new_agent=known is None)
             await self._deferred.amend(tx, pending, await self._carry_out(tx, asked, decider, choice))
             await self._questions.settle(tx, question, decider.person, _verdict(asked, choice, now))
         await self._deferred.wake(pending)
 
-    async def _check_mission(self, tx: Transaction, asked: Asked, decider: Decider) -> None:
-        """Nothing is decided for a mission that has ended (draft-11 §8.8)."""
-        if asked.mission is not None:
-            await missions.require_active(
-                tx,
-                asked.mission,
-                asked.agent_iss,
-                asked.agent_sub,
-                decider.person,
-                self._clock(),
-                lock=self._database.for_update,
-            )
+    async def _check_mission(self, tx: Transaction, asked: Asked, decider: Decider, choice: Choice) -> None:
+        """Nothing is decided for a mission that has ended (draft-11 §8.8), and nothing allowed beyond its limits.
+
+        They were looked at before anybody was asked; others may have been answered since.
+        """
+        if asked.mission is None:
+            return
+        mission = await missions.require_active(
+            tx,
+            asked.mission,
+            asked.agent_iss,
+            asked.agent_sub,
+            decider.person,
+            self._clock(),
+            lock=self._database.for_update,
+        )
+        if choice.verdict == "approved":
+            used = await missions.counts(tx, mission.s256)
+            reason = beyond_limits(asked, mission, used, self._clock())
+            if reason is not None:
+                raise Beyond(reason)
 
     async def _carry_out(self, tx: Transaction, asked: Asked, decider: Decider, choice: Choice) -> Mapping[str, Any]:
         """The effects of an answer; what the pending request is to keep is what comes back."""

@@ -15,7 +15,7 @@ from ..audit import AuditLog
 from ..protocol.jose import b64url_encode
 from ..protocol.missions import Tool, mission_s256, write_blob
 from ..store import Transaction
-from . import consents, missions
+from . import consents, logbook, missions
 from .about import Action, MissionCompletion, MissionProposal, MissionUpdate, Query
 from .asked import Asked
 from .consent import IDENTITY, Standing
@@ -30,13 +30,17 @@ _A_MOMENT: Final = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What of a proposed mission is approved: other words, fewer tools and resources, tighter limits, an end."""
+    """What of a proposed mission is approved: other words, fewer tools and resources, tighter limits, an end.
+
+    `replaces` names a mission of the same agent that ends with it, as superseded (draft-11 §8.4, §8.6).
+    """
 
     description: str
     tools: tuple[str, ...]
     resources: tuple[str, ...]
     limits: Mapping[str, Any]
     expires: int | None
+    replaces: str | None = None
 
 
 def as_proposed(proposal: MissionProposal) -> Terms:
@@ -123,10 +127,19 @@ class Granting:
         )
         await missions.add(tx, own)
         self._audit.note(tx, "mission", mission=s256, person=person, agent=asked.agent_sub, became="approved", by=by)
-        await missions.log(tx, s256, "approved", {"by": by, "proposed": proposal.description}, int(now))
+        said = {"by": by, "proposed": proposal.description, "replaces": terms.replaces, "talk": logbook.talk_of(asked)}
+        kept = {name: value for name, value in said.items() if value}
+        await missions.log(tx, s256, "approved", kept, int(now))
+        if terms.replaces is not None:
+            await self._supersede(tx, asked, person, terms.replaces, int(now))
         for resource in terms.resources:
             await self._let_in(tx, asked, person, resource, s256, int(now), by=by)
         return s256
+
+    async def _supersede(self, tx: Transaction, asked: Asked, person: str, s256: str, now: int) -> None:
+        """End the mission that this one replaces. Raises `Problem` for one that is not this agent's, or not active."""
+        await missions.require_active(tx, s256, asked.agent_iss, asked.agent_sub, person, now)
+        await self._revoking.end_mission(tx, person, s256, "superseded", now)
 
     async def _let_in(
         self, tx: Transaction, asked: Asked, person: str, resource: str, s256: str, now: int, *, by: str

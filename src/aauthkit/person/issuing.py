@@ -19,7 +19,6 @@ from ..keys import Keys
 from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, json_answer
 from ..protocol.minting import mint_auth_token, mint_person_token
-from ..protocol.missions import Mission
 from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.tokens import AUTH_TYP, HOUR, PERSON_DWK, PERSON_TYP
 from ..store import Transaction
@@ -27,7 +26,9 @@ from ..verification import never_revoked
 from . import consents, logbook, missions, records
 from .asked import Asked
 from .consent import Covered, weigh
+from .judging import STOPPED
 from .limits import TOKENS
+from .missions import OwnMission
 from .questions import Which
 from .records import Issued
 from .revoking import WHY
@@ -39,7 +40,8 @@ JTI_BYTES: Final = 16
 class Issuing:
     """Mints for one person server, `issuer`, under the current key of `keys`.
 
-    `is_revoked` is asked about every token a new one would rest on, in the moment it is minted.
+    `is_revoked` is asked about every token a new one would rest on, in the moment it is minted. `tenant` is the
+    organization whose people these are, if they are one's (draft-11 §13.10).
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Issuing:
         *,
         for_update: str = "",
         audit: AuditLog,
+        tenant: str | None = None,
         is_revoked: Callable[[str, str], bool] = never_revoked,
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.issuer = issuer
+        self._tenant = tenant
         self._keys = keys
         self._for_update = for_update
         self._audit = audit
@@ -121,19 +125,26 @@ class Issuing:
         ends = min(int(now) + HOUR, asked.bounds.ends, covered.ends or asked.bounds.ends)
         if ends <= now:
             return Problem("expired", "decided, but a token this rests on has expired: ask again from the top").answer()
+        if await records.hold_agent(tx, asked.agent_iss, asked.agent_sub, self._for_update) != person:
+            return Problem("denied", "the agent was released by its person").answer()
+        if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
+            return Problem("denied", STOPPED).answer()
         for decision in covered.unused:
             await consents.use_once(tx, decision, agent.key.thumbprint, ends)
         issued = await self._issue(tx, asked, agent, person, covered, int(now), ends)
         await self._note_answered(tx, asked, issued, pending)
         return self._answer(issued, asked.tenant, agent, int(now))
 
-    async def person_tokens(self, tx: Transaction, asked: Asked, agent: Agent, mission: Mission) -> dict[str, str]:
+    async def person_tokens(self, tx: Transaction, asked: Asked, agent: Agent, own: OwnMission) -> dict[str, str]:
         """A person token for each resource approved with a mission (draft-11 §8.2).
 
         One that cannot be issued is left out, as §8.2 allows: the agent asks for it and learns why.
         """
         tokens: dict[str, str] = {}
+        mission, limits = own.read(), own.read_limits()
         for resource in mission.approved_resources:
+            if limits.token(resource, frozenset(), await missions.counts(tx, own.s256), self._clock()) is not None:
+                continue
             answer = await self.settle(tx, asked.at(resource, mission), agent)
             if answer is not None and answer.status == 200:
                 tokens[resource] = json.loads(answer.body)["person_token"]
@@ -210,6 +221,7 @@ class Issuing:
                 iat=issued.issued,
                 exp=issued.exp,
                 mission_s256=issued.mission,
+                tenant=self._tenant,
             )
         return "auth_token", mint_auth_token(
             key,

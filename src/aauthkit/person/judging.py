@@ -78,7 +78,7 @@ class Judging:
     async def judge(self, tx: Transaction, asked: Asked, person: str | None, *, waited: bool) -> Judgement:
         """What stands against a request or for it, before anybody is asked.
 
-        `waited`: it was decided by the person since, so that its limits were looked at before.
+        `waited`: it was decided by the person since. A permission was counted then; a token is only when it is issued.
         """
         now = self._clock()
         if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
@@ -92,8 +92,8 @@ class Judging:
             await logbook.note(tx, asked, "refused", int(now), by=ruling.by)
             self._audit_of(tx, asked, "refused", person, by=ruling.by)
             return Judgement(refusal=denied(asked, ruling.reason or f"the rule {ruling.rule} says no"))
-        if mission is not None and not waited:
-            reason = _beyond_limits(asked, mission, used, now)
+        if mission is not None and (not waited or asked.kind in TOKENS):
+            reason = beyond_limits(asked, mission, used, now)
             if reason is not None:
                 await logbook.note(tx, asked, "refused", int(now), limit=reason)
                 self._audit_of(tx, asked, "refused", person, by=f"limit {reason}")
@@ -173,7 +173,8 @@ class Judging:
         await consents.note_decision(tx, asked.place(person), decision, by=ruling.by, shown=shown, over=over)
 
 
-def _beyond_limits(asked: Asked, mission: OwnMission, used: Mapping[str, float], now: float) -> str | None:
+def beyond_limits(asked: Asked, mission: OwnMission, used: Mapping[str, float], now: float) -> str | None:
+    """Why the mission's limits stand against a request; `None` where none does."""
     limits = mission.read_limits()
     if asked.kind in TOKENS:
         return limits.token(asked.resource, asked.scope if asked.kind == "scope" else frozenset(), used, now)

@@ -54,8 +54,24 @@ def _words(asked: Asked) -> dict[str, Any]:
         about = msgspec.to_builtins(asked.about)
         words["about"] = {name: value for name, value in about.items() if name not in ("code", "about")}
     if asked.conversation:
-        words["talk"] = [
-            {"question": turn.question, "answer": turn.answer, "asked": turn.asked, "answered": turn.answered}
-            for turn in asked.conversation
-        ]
+        words["talk"] = talk_of(asked)
     return words
+
+
+def talk_of(asked: Asked) -> list[dict[str, Any]]:
+    """What the person asked before they decided, and what the agent answered."""
+    return [
+        {"question": turn.question, "answer": turn.answer, "asked": turn.asked, "answered": turn.answered}
+        for turn in asked.conversation
+    ]
+
+
+async def note_turn(tx: Transaction, asked: Asked, now: int) -> None:
+    """Log the last turn of a conversation about a request, as it is now (draft-11 §8.3)."""
+    if asked.mission is None:
+        return
+    turn = asked.conversation[-1]
+    words: dict[str, Any] = {"event": "asked back", "kind": asked.kind, "question": turn.question}
+    if turn.answered is not None:
+        words = {**words, "event": "answered", "answer": turn.answer}
+    await missions.log(tx, asked.mission, "clarification", words, now)

@@ -218,6 +218,28 @@ async def is_stopped(tx: Statements, agent_iss: str, agent_sub: str) -> bool:
     return row is not None
 
 
+async def hold_agent(tx: Transaction, agent_iss: str, agent_sub: str, lock: str) -> str | None:
+    """As `person_of`, with the binding held until the transaction ends; `lock` is the database's `for_update`.
+
+    Whoever issues to an agent and whoever ends what it has wait for each other here, so that no token slips between.
+    """
+    row = await tx.fetch_one(
+        f"SELECT person FROM person_agents WHERE agent_iss = :iss AND agent_sub = :sub{lock}",
+        iss=agent_iss,
+        sub=agent_sub,
+    )
+    return row["person"] if row is not None else None
+
+
+async def agents_of(tx: Statements, person: str) -> list[tuple[str, str]]:
+    """Every agent of a person's, by provider and identifier."""
+    rows = await tx.fetch_all(
+        "SELECT agent_iss, agent_sub FROM person_agents WHERE person = :person ORDER BY agent_iss, agent_sub",
+        person=person,
+    )
+    return [(row["agent_iss"], row["agent_sub"]) for row in rows]
+
+
 async def subject(tx: Transaction, person: str, resource: str, fresh: str, now: int) -> str:
     """The directed identifier of a person at a resource; `fresh` becomes it where there is none (draft-11 §14.1)."""
     await tx.execute(

@@ -33,7 +33,7 @@ _UNSERVED: Final = ("upstream_token", "subagent_token")
 class Declared:
     """What the agent says of itself and of this request: its own claims, shown as such (draft-11 §7.4).
 
-    `prompt` says how the person is to be met. `capabilities` is `None` where the request names none: within a mission
+    `prompt` says how the person is to be met, the hints whom the agent expects; neither chooses a person (§13.14). `capabilities` is `None` where the request names none: within a mission
     those captured at its approval hold (draft-11 §7.2.1).
     """
 
@@ -42,6 +42,9 @@ class Declared:
     platform: str | None = None
     device: str | None = None
     prompt: frozenset[str] = frozenset()
+    login_hint: str | None = field(default=None, repr=False)
+    tenant: str | None = None
+    domain_hint: str | None = None
 
     @property
     def ask_anyway(self) -> bool:
@@ -177,14 +180,15 @@ def _check_served(body: Mapping[str, Any]) -> None:
 def read_declared(body: Mapping[str, Any]) -> Declared:
     """What the agent says of itself. Raises `Problem` `invalid_request`."""
     _check_served(body)
-    for hint in ("login_hint", "tenant", "domain_hint"):
-        text_of(body, hint, MAX_HINT)  # taken, and choosing nothing: a person is who signs in (draft-11 §13.14)
     return Declared(
         capabilities=_capabilities(body),
         justification=text_of(body, "justification", MAX_JUSTIFICATION),
         platform=_platform(body),
         device=_device(body),
         prompt=_prompt(body),
+        login_hint=text_of(body, "login_hint", MAX_HINT),
+        tenant=text_of(body, "tenant", MAX_HINT),
+        domain_hint=text_of(body, "domain_hint", MAX_HINT),
     )
 
 

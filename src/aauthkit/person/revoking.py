@@ -29,6 +29,7 @@ WHY: Final[Mapping[Which, str]] = {
     "presented_token": "the presented token it was asked with was revoked",
     "mission": "the mission it belongs to was ended",
     "agent": "the person stopped the agent",
+    "person": "the account of the person it acts for was switched off",
 }
 """What the agent reads beside `revoked` (draft-11 §11.9.4)."""
 
@@ -136,6 +137,16 @@ class Revoking:
         await records.unbind(tx, agent_iss, agent_sub)
         self._audit.note(tx, "agent", agent=agent_sub, provider=agent_iss, person=person, became="released")
 
+    async def switched(self, tx: Transaction, person: str, disabled: bool) -> None:
+        """The account of a person was switched off, or on again: whatever their agents have ends with it.
+
+        What they allowed and their missions stand, for when they come back; until then nobody acts on them.
+        """
+        now = int(self._clock())
+        self._audit.note(tx, "person", person=person, became="switched off" if disabled else "switched on")
+        for agent_iss, agent_sub in await records.agents_of(tx, person) if disabled else []:
+            await self._end(tx, agent_iss, agent_sub, now, everything="person")
+
     async def _check_theirs(self, tx: Transaction, person: str, agent_iss: str, agent_sub: str) -> None:
         if await records.person_of(tx, agent_iss, agent_sub) != person:
             raise Problem("not_found")
@@ -148,6 +159,8 @@ class Revoking:
         mission = await missions.one_of_person(tx, person, s256)
         if mission is None:
             raise Problem("not_found")
+        # Before the mission, as everywhere.
+        await self._questions.hold(tx, mission.agent_iss, mission.agent_sub, now)
         if await missions.end(tx, s256, reason, now):
             self._audit.note(tx, "mission", mission=s256, person=person, became="ended", reason=reason)
             await self.after_mission(tx, mission, now)
@@ -175,6 +188,7 @@ class Revoking:
         it was asked with the agent token `agent_jti`, belongs to `mission`, or if it is `everything`.
         """
         waiting = await self._questions.waiting_of(tx, agent_iss, agent_sub, now)
+        await records.hold_agent(tx, agent_iss, agent_sub, self._database.for_update)
         live = await records.live_tokens(tx, agent_iss, agent_sub, now)
         if decisions is not None:
             live = [one for one in live if not set(decisions).isdisjoint(one.decisions)]

@@ -173,4 +173,16 @@ MIGRATIONS: Final = (
             )""",
         ),
     ),
+    Migration(
+        room="person",
+        version=4,
+        statements=(
+            """CREATE TABLE person_answers (
+                joined TEXT PRIMARY KEY,
+                outcome TEXT NOT NULL,
+                until BIGINT NOT NULL
+            )""",
+            "CREATE INDEX person_answers_until ON person_answers (until)",
+        ),
+    ),
 )
