@@ -1,7 +1,7 @@
 # Every target does its own set-up, with nothing but python3 (3.11 or newer), git and make on the machine.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint vectors bench lock clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -28,6 +28,11 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy --strict and the arrows between rooms
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+vectors: $(VENV)/dev.stamp  ## the test vectors: made as they stand, obeyed here, and noticing every check that is missing
+	$(BIN)/python -m scripts.vectors --check
+	$(BIN)/aauthkit vectors run
+	$(BIN)/python -m scripts.vectors.mutate
 
 bench: $(VENV)/dev.stamp  ## measure: a table, and bench/results.json; every figure a ratio
 	@$(BIN)/python -m bench

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 ROUNDS = 7
-"""Rounds of a figure unless it says otherwise; never fewer than five."""
+"""Rounds of a figure unless it says otherwise; never fewer than five, but for one that says how few."""
 
 
 class Unavailable(Exception):
@@ -21,7 +21,10 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: the ratio of each round, and the goal its median is held against; `None` for one that is reported."""
+    """One row: the ratio of each round, and the goal its median is held against; `None` for one that is reported.
+
+    `least`: how few rounds are enough; one that takes minutes may be measured once, and says so.
+    """
 
     key: str
     what: str
@@ -29,12 +32,13 @@ class Figure:
     better: Literal["lower", "higher"]
     rounds: Sequence[float]
     detail: str = ""
+    least: int = 5
     median: float = field(init=False)
     reached: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        if len(self.rounds) < 5:
-            raise ValueError(f"{self.key} was measured {len(self.rounds)} times, and five are the least")
+        if len(self.rounds) < self.least:
+            raise ValueError(f"{self.key} was measured {len(self.rounds)} times, and {self.least} are the least")
         median = statistics.median(self.rounds)
         object.__setattr__(self, "median", median)
         object.__setattr__(self, "reached", self.goal is None or _reaches(median, self.goal, self.better))

@@ -75,7 +75,8 @@ def _faults(faults: Sequence[Fault]) -> Iterator[str]:
     yield "What implementations were found to do, and tests here that carry the identifier in docstring or name.\n"
     yield "| fault | what must happen | tests |\n|---|---|---|"
     for fault in faults:
-        tests = "<br>".join(map(_test, fault.tests)) or f"*not built yet*: {fault.later}"
+        later = [f"*not built yet*: {fault.later}"] if fault.later else []
+        tests = "<br>".join([*map(_test, fault.tests), *later])
         yield f"| {fault.id} | {fault.rule} | {tests} |"
 
 

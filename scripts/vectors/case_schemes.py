@@ -81,6 +81,11 @@ def schemes() -> Pack:
 
 
 def _hwk(requests: Requests) -> None:
+    _hwk_1(requests)
+    _hwk_2(requests)
+
+
+def _hwk_1(requests: Requests) -> None:
     add, at = requests.add, wide()
     for name in ("agent-1", "agent-es"):
         found = accepted(level="key", key=KEYS[name].thumbprint)
@@ -111,7 +116,9 @@ def _hwk(requests: Requests) -> None:
         ("private", "The private part is sent as well", {"d": b64(b"\x01" * 32)}, INVALID_KEY),
     ]
     for name, title, changes, outcome in cases:
-        add(f"hwk-{name}", title, "11.3.1, 11.3.4, SK 3.3, SK 7.4", outcome, by=hwk("agent-1", **changes), at=at)
+        add(
+            f"hwk-{name}", title, "11.3.1, 11.3.4, SK 3.3, SK 3.4, SK 7.4", outcome, by=hwk("agent-1", **changes), at=at
+        )
     oct_key = f'hwk;kty="oct";k="{b64(b"k" * 32)}";alg="HS256"'
     add("hwk-oct", "A shared secret", "SK 3.3, SK 7.5", UNSUPPORTED, by=oct_key, at=at)
     rsa = f'hwk;kty="RSA";n="{RSA_MODULUS.rstrip("=")}";e="AQAB"'
@@ -131,6 +138,10 @@ def _hwk(requests: Requests) -> None:
     add("hwk-off-curve", "A point that is not on the curve", "SK 7.1", INVALID_KEY, by=off, key="agent-es", at=at)
     p384 = hwk("agent-es", crv="P-384")
     add("hwk-p384", "alg ES256, crv P-384", "SK 3.3, 11.3.1", INVALID_KEY, by=p384, key="agent-es", at=at)
+
+
+def _hwk_2(requests: Requests) -> None:
+    add, at = requests.add, wide()
     small = hwk("agent-1", x=b64(b"\x01" + bytes(31)))
     add(
         "hwk-small-order",

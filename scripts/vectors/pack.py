@@ -10,6 +10,7 @@ from typing import Any
 
 from .keys import KEYS
 from .messages import BASE, NOW, Message, Signing
+from .stricter import choice
 from .world import AP, API, PS, Spec, documents, presents
 
 ALL_TYPES = ["aa-agent+jwt", "aa-auth+jwt", "aa-person+jwt"]
@@ -41,8 +42,8 @@ class Pack:
         """One vector. `sections` are separated by commas; a plain one is of the protocol, `SK` of Signature-Keys."""
         plain = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in title)
         vector: dict[str, Any] = {"id": id, "title": plain, "kind": kind, "sections": _sections(sections)}
-        if stricter:
-            vector["stricter"] = stricter
+        if stricter or choice(id):
+            vector["stricter"] = stricter or choice(id)
         vector |= {"input": given, "expected": expected}
         if live is not None:
             vector["live"] = live

@@ -307,7 +307,7 @@ _PERSON = "what a person is shown, or decides"
 _CHAINS = "access servers, call chaining and sub-agents join with those"
 _UNSERVED = "a scheme that this pack's server does not serve, and refuses as a whole (scheme-*)"
 _SIGNER = "what a signer, or the maker of a message, is bound to; its recipient cannot tell"
-_MISSIONS = "missions are not among the sections of this pack"
+_MISSIONS = "it hangs on what a person server knows of a mission; no message shows it"
 
 OTHERS: Final[dict[str, str]] = {
     **dict.fromkeys(("P11-5.1-1", "P11-5.1-2", "P11-6.6-2", "P11-7.1-2", "P11-7.2.1-1", "P11-7.2.1-9"), _SIGNER),

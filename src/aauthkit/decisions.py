@@ -348,7 +348,7 @@ class Decisions(Generic[M]):
     async def call_off(
         self, tx: Transaction, pending: PendingRequest, which: Which, error: ProblemCode = "revoked"
     ) -> None:
-        """End a question since what it rests on is gone: whoever polls reads `revoked`, or `error` (draft-11 §11.9.4)."""
+        """End a question since what it rests on is gone: who polls reads `revoked`, or `error` (draft-11 §11.9.4)."""
         if pending.outcome is not None and "error" in pending.outcome:
             return
         with suppress(Problem):  # one that was approved meets the same when its answer is fetched

@@ -257,11 +257,13 @@ class Routes:
         begun = time.perf_counter()
         with telemetry.serving(request.method, request.headers) as told:
             answer = await self._answer(request, told)
-            told.answered(answer.status, _requirement_of(answer))
+            told.answered(answer.status, _requirement_of(answer) if told.heard else None)
         if self.observe is not None:
             matched = self._match(request.path)
             route = matched[0] if matched is not None else ""
             self.observe(route, telemetry.method_of(request.method), answer.status, time.perf_counter() - begun)
+        if not self._headers:
+            return answer
         present = {name for name, _ in answer.headers}
         return answer.with_headers(*((n, v) for n, v in self._headers if n not in present))
 

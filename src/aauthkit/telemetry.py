@@ -125,6 +125,11 @@ class Serving:
     def __init__(self, told: Span) -> None:
         self._span = told
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody hears what is told of it."""
+        return self._span.is_recording()
+
     def routed(self, template: str) -> None:
         """Its path is this one of the role's table, in which `{names}` stand for what may be a secret."""
         self._span.set_attribute("http.route", template)

@@ -331,7 +331,7 @@ async def test_a_fault_of_ours_is_a_bare_500(world: World, caplog: pytest.LogCap
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the inside of the machine")
 
-    world.server._questions.waiting_for = fail  # type: ignore[method-assign, assignment]
+    world.server._desk.questions.waiting_for = fail  # type: ignore[method-assign, assignment]
     page = await browser.get("/")
     assert page.status == 500 and "Something went wrong here" in page.text and "machine" not in page.html
     assert "the inside of the machine" in caplog.text

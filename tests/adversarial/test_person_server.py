@@ -185,7 +185,7 @@ Lie = Callable[[AgentParty, str], str]
     [
         (lambda a, t: a.challenged(t, aud="https://as.example"), "invalid_resource_token"),
         (
-            lambda a, t: a.challenged(t, interaction={"url": f"{RESOURCE}/i", "code": "A1B2-C3D4"}),
+            lambda a, t: a.challenged(t, interaction={"url": "https://10.0.0.8/i", "code": "A1B2-C3D4"}),
             "invalid_resource_token",
         ),
         (lambda a, t: a.challenged(t, mission_s256="m" * 43), "invalid_resource_token"),
@@ -197,7 +197,7 @@ Lie = Callable[[AgentParty, str], str]
     ],
 )
 async def test_a_resource_token_this_server_cannot_answer(world: World, lie: Lie, code: str) -> None:
-    """F50, F51, F56, §11.10: another audience, an interaction, a mission, a scope without words, none at all."""
+    """F50, F51, F56, §11.10: another audience, an interaction at a private address, a mission, a scope without words, none at all."""
     agent, _, token = await world.introduced()
     answer = await agent.ask_auth_token(lie(agent, token), token)
     assert error_of(answer) == (400, code)

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzz import targets
 from fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).resolve().parents[2] / "fuzz" / "corpus"
@@ -54,6 +55,33 @@ def test_every_target_has_its_corpus_and_its_alphabet() -> None:
 def test_the_corpus_is_read(name: str) -> None:
     for seed in seeds(name):
         TARGETS[name](seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "parser"),
+    [
+        ("structured-fields", "parse_dictionary"),
+        ("signature-input", "parse_signature_input"),
+        ("signature-key", "parse_signature_key"),
+        ("jws", "parse_jwt"),
+        ("json", "parse_jwk"),
+        ("metadata", "read_metadata"),
+        ("aauth-headers", "headers"),
+        ("identifiers", "check_server_identifier"),
+        ("content-digest", "DigestCheck"),
+        ("signed-request", "read_plain"),
+    ],
+)
+def test_a_parser_that_breaks_its_word_is_found(name: str, parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each target calls the parser it is named for, and lets no foreign error pass."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("of its own no more")
+
+    monkeypatch.setattr(targets, parser, broken)
+    with pytest.raises((KeyError, AttributeError)):
+        for seed in seeds(name):
+            TARGETS[name](seed)
 
 
 @every_target

@@ -13,6 +13,9 @@ from aauthkit.person.requests import read_person_token_request
 from aauthkit.protocol.identifiers import NO_LOOPBACK
 from aauthkit.protocol.missions import MissionRejected, mission_s256, read_blob, write_blob
 from aauthkit.protocol.problems import Problem
+from aauthkit.serving import Request
+from tests.plugins.people import PS, AgentParty, World, error_of
+from tests.plugins.signing import Signer, new_key
 
 NOW = 1_795_000_000
 S256 = mission_s256(b"{}")
@@ -113,3 +116,38 @@ def test_8_2_members_of_a_blob_that_are_not_known_are_ignored_and_kept() -> None
     mission = read_blob(blob)
     assert mission.members["budget"] == {"EUR": 400}
     assert (mission.agent, mission.approved_tools, mission.expires_at) == (BLOB["agent"], (), None)
+
+
+@pytest.mark.anyio
+async def test_10_2_2_f61_a_sub_agents_own_request_is_refused(world: World) -> None:
+    """F61, §10.2.2: whoever has a parent asks for nothing itself, at either endpoint; its parent does."""
+    agent, _, token = await world.introduced()
+    child = AgentParty(world, "helper", agent.key, {"parent_agent": agent.sub})
+    for answer in (await child.ask_person_token(), await child.ask_auth_token(agent.challenged(token), token)):
+        assert error_of(answer) == (400, "invalid_request")
+    assert (await agent.ask_person_token()).status == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/mission", f"/mission/{S256}", "/permission", "/audit", "/interaction"])
+async def test_7_6_to_8_1_an_agent_token_and_its_signature_are_what_is_taken(world: World, path: str) -> None:
+    """§7.6.1, §7.7.1, §7.8.1, §8.1: unsigned, under another token or scheme, with the body uncovered: 401."""
+    agent, _, token = await world.introduced()
+    now, url, content = int(world.clock()), f"{PS}{path}", b"{}"
+
+    async def refusal(request: Request) -> str:
+        answer = await world.server.answer(request)
+        assert answer.status == 401
+        return str(answer.header("signature-error")).partition(",")[0]
+
+    signer = agent.signer
+    unsigned = Request("POST", path, (("host", "person.example"), ("content-type", "application/json")))
+    assert await refusal(unsigned) == "error=invalid_signature"
+    shown = Signer.token(agent.key, token).sign("POST", url, body=content, now=now)
+    assert await refusal(shown) == "error=invalid_jwt"
+    bare = Signer.bare(agent.key).sign("POST", url, body=content, now=now)
+    assert await refusal(bare) == "error=unsupported_scheme"
+    loose = signer.sign("POST", url, body=content, now=now, drop=["content-digest"])
+    assert await refusal(loose) == "error=invalid_input"
+    stolen = Signer(new_key(), signer.signature_key).sign("POST", url, body=content, now=now)
+    assert await refusal(stolen) == "error=invalid_signature"

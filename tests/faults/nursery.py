@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from aauthkit.audit import MIGRATIONS as AUDIT_TABLES
 from aauthkit.audit import Checkpoints
@@ -238,6 +238,14 @@ def rehearse() -> None:
     gc.freeze()
 
 
+def live(url: str, number: int, journal: int, steps: int) -> NoReturn:
+    """In the child: one life, which nothing but a kill ends."""
+    try:
+        asyncio.run(Life(number, writing(journal)).run(url, lambda: os.write(steps, b"!")))
+    finally:
+        os._exit(1)
+
+
 def main() -> int:
     url, count, seed, path = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     dice = random.Random(seed)
@@ -247,10 +255,7 @@ def main() -> int:
         heard, steps = os.pipe()
         child = os.fork()
         if child == 0:
-            try:
-                asyncio.run(Life(number, writing(journal)).run(url, lambda: os.write(steps, b"!")))
-            finally:
-                os._exit(1)
+            live(url, number, journal, steps)
         os.close(steps)
         left = 1 + dice.randrange(MOST_REQUESTS)
         while left > 0 and (taken := os.read(heard, left)):

@@ -338,11 +338,13 @@ async def test_a_question_that_a_browser_came_for_waits_on_its_home_page(world: 
 
 
 async def test_the_agents_of_a_person_who_is_switched_off_get_nothing(world: World) -> None:
+    """F57: what they hold has ended, and what they ask is refused."""
     agent, _, token = await world.introduced()
     waiting = await agent.ask_auth_token(agent.challenged(token, "orders.place"), token)
     await world.server.accounts.set_disabled("Ada", True)
     assert error_of(await agent.ask_person_token()) == (403, "denied")
-    assert error_of(await agent.ask_auth_token(agent.challenged(token), token)) == (403, "denied")
+    stale = await agent.ask_auth_token(agent.challenged(token), token)
+    assert error_of(stale) == (400, "revoked_presented_token")
     assert error_of(await agent.poll(waiting)) == (403, "denied")
 
 

@@ -10,6 +10,7 @@ import pytest
 from scripts.conformance import checking, drafts, evidence
 from scripts.conformance.document import document
 from scripts.conformance.listing import Fault, ListError, Requirement, read_faults, read_requirements
+from scripts.conformance.tracing import unrun
 
 DRAFT = """\
 Front matter, where a party MUST do nothing yet.
@@ -136,6 +137,16 @@ def test_a_row_that_cannot_be_meant_is_refused(tmp_path: Path, row: str) -> None
     path.write_text(f'[[requirement]]\nid = "P11-2-1"\nhash = "0"\nrule = "x"\nroles = ["all"]\n{row}\n', "utf-8")
     with pytest.raises(ListError):
         read_requirements(path)
+
+
+def test_a_rule_whose_tests_run_none_of_its_functions_is_told() -> None:
+    called = {PASSING: {"protocol.jose.parse_jwk", "protocol.jose.PublicKey.verify"}}
+    assert unrun([ROW], called) == []
+    assert unrun([replace(ROW, code=("protocol.jose.parse_jws", "protocol.jose.parse_jwk"))], called) == []
+    assert unrun([replace(ROW, code=("protocol.jose.KeyRejected",))], called) == []
+    elsewhere = unrun([replace(ROW, code=("protocol.jose.parse_jws",))], called)
+    assert [line.partition(" tests")[0] for line in elsewhere] == ["P11-2-1: its positive", "P11-2-1: its negative"]
+    assert len(unrun([ROW], {})) == 2
 
 
 def test_a_fault_needs_a_test_that_carries_it() -> None:

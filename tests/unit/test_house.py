@@ -197,7 +197,11 @@ def test_f88_no_private_key_lies_in_the_tree() -> None:
         name_of(path)
         for path in project_files()
         if named.search(name_of(path))
-        or (path.suffix != ".py" and name_of(path) != TEST_KEYS and holds_a_private_key(path.read_text(errors="replace")))
+        or (
+            path.suffix != ".py"
+            and name_of(path) != TEST_KEYS
+            and holds_a_private_key(path.read_text(errors="replace"))
+        )
         or (path.is_relative_to(PACKAGE) and holds_a_private_key(path.read_text(errors="replace")))
     ]
     assert not found

@@ -1,6 +1,8 @@
 """An adapter: answers vectors of the kind `request` with the verifier of the library aauth (PyPI).
 
-aauthkit vectors run --kind request --command 'python vectors/adapters/aauth_request.py'
+aauthkit vectors run --kind request --command 'python vectors/adapters/aauth_request.py --base64url'
+
+It reads signatures in the URL-safe alphabet only, where RFC 9421 wants the other: without --base64url it accepts none.
 """
 
 import base64
@@ -40,8 +42,10 @@ def answer(vector: dict[str, Any]) -> dict[str, Any]:
         signature_window=given["server"]["window"],
         revocation_checker=lambda iss, jti, *_: [iss, jti] in given.get("revoked", []),
     )
-    body = base64.b64decode(wire["body"]) or None
-    found = verifier.verify_request(wire["method"], server + wire["target"], dict(wire["headers"]), body)
+    headers, body = dict(wire["headers"]), base64.b64decode(wire["body"]) or None
+    if "--base64url" in sys.argv and "Signature" in headers:
+        headers["Signature"] = headers["Signature"].translate({43: "-", 47: "_"}).replace("==:", ":")
+    found = verifier.verify_request(wire["method"], server + wire["target"], headers, body)
     return {"result": {"sub": found["claims"]["sub"]}} if found["valid"] else {"error": {"code": found["error_code"]}}
 
 

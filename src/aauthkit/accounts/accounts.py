@@ -290,9 +290,9 @@ class Accounts:
         """
         await self._records.keep_alive(session.id, self._now() + min(max(seconds, 0), LONGEST_ALIVE))
 
-    async def page_alive(self, account_id: str) -> bool:
-        """Whether a page is open in any session of this account."""
-        return await self._records.account_alive(account_id, self._now())
+    async def page_alive(self, account_id: str, tx: Transaction | None = None) -> bool:
+        """Whether a page is open in any session of this account; inside a transaction, through it."""
+        return await self._records.account_alive(tx or self._records.database, account_id, self._now())
 
     async def session_alive(self, handle: str) -> bool:
         """Whether a page is open in the session with this handle, signed in or not."""

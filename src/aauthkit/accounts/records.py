@@ -355,9 +355,9 @@ class Records:
             server=self._server,
         )
 
-    async def account_alive(self, account_id: str, now: int) -> bool:
+    async def account_alive(self, source: Database | Transaction, account_id: str, now: int) -> bool:
         """Whether a page of any session of the account is open."""
-        row = await self.database.fetch_one(
+        row = await source.fetch_one(
             """SELECT 1 AS alive FROM account_sessions
                WHERE account = :account AND alive_until > :now AND server = :server AND expires > :now LIMIT 1""",
             account=account_id,

@@ -18,6 +18,7 @@ from .errors import (
     Abandoned,
     AgentTokenUnavailable,
     AgentUnknown,
+    AnswerRefused,
     BodyTooLarge,
     ChallengeLoop,
     ChallengeRefused,
@@ -25,9 +26,14 @@ from .errors import (
     Denied,
     Expired,
     InteractionFailed,
+    InteractionUnavailable,
+    MissionNotFound,
+    MissionTerminated,
+    MissionUnknown,
     NobodyToAsk,
     NoPersonServer,
     NoResourceIdentifier,
+    NotOffered,
     OutsideOrigins,
     PaymentRequired,
     PendingGone,
@@ -45,6 +51,8 @@ from .errors import (
     Withdrawn,
 )
 from .home import AgentHome, AgentRecord, home_folder
+from .kept import Update
+from .mission import Mission, Permission
 from .person import Browser, Callback, Errand, PersonChannel, Terminal, qr_code
 from .redeeming import Ask
 from .waiting import Pending
@@ -59,6 +67,7 @@ __all__ = [
     "AgentRecord",
     "AgentTokenUnavailable",
     "AgentUnknown",
+    "AnswerRefused",
     "Answered",
     "Answers",
     "Ask",
@@ -75,9 +84,15 @@ __all__ = [
     "Event",
     "Expired",
     "InteractionFailed",
+    "InteractionUnavailable",
+    "Mission",
+    "MissionNotFound",
+    "MissionTerminated",
+    "MissionUnknown",
     "NoPersonServer",
     "NoResourceIdentifier",
     "NobodyToAsk",
+    "NotOffered",
     "Obtained",
     "Offered",
     "OutsideOrigins",
@@ -85,6 +100,7 @@ __all__ = [
     "Pending",
     "PendingGone",
     "PendingRefused",
+    "Permission",
     "PersonChannel",
     "Question",
     "RequestRefused",
@@ -98,6 +114,7 @@ __all__ = [
     "Unreachable",
     "Unsignable",
     "UnsupportedRequirement",
+    "Update",
     "UpdateImpossible",
     "UpdatedRequest",
     "UserUnreachable",

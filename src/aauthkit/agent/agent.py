@@ -10,37 +10,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import enrollment
-from ..egress import Egress, EgressError
-from ..enrollment import Enrollment, EnrollmentError, EnrollmentRefused
-from ..outbound import OnPending, OutboundError, ignore_pending
-from ..protocol.identifiers import check_server_identifier, fold_code, host_of, parse_agent_identifier
-from ..protocol.jose import SigningKey, b64url_encode
+from ..egress import Egress
+from ..enrollment import Enrollment, EnrollmentRefused
+from ..outbound import OnPending, ignore_pending
+from ..protocol.identifiers import check_server_identifier, host_of, parse_agent_identifier
+from ..protocol.jose import SigningKey
 from ..protocol.tokens import AgentToken
 from . import self_hosting
 from .answering import Answers
-from .caches import Wallet
 from .choices import AUTOMATIC, Choices, Default, options_of
-from .connections import Connections, Exchange
+from .connections import Connections
 from .describing import Description, describe
 from .errors import AgentTokenUnavailable
-from .flights import Flights
+from .founding import Folders, Founding, asked_of, exchange_of, record_to_enroll
+from .governed import Governed
+from .governing import Governance
 from .home import AgentHome, AgentRecord
-from .identity import Identities, Identity
+from .mission import Mission
 from .origins import resource_of
 from .person import PersonChannel
 from .person_server import Statement
 from .resuming import Resumer
-from .shared import Shared
-from .standing import SPOOL, Options, Standing
+from .standing import SPOOL, Options
 from .waiting import Pending
-from .waits import Waits
 from .watching import Watch, unwatched
 
 if TYPE_CHECKING:
     import httpx2
 
 
-class Agent:
+class Agent(Governed):
     """One agent: its key, its provider and its person server.
 
     - `agent`: its identifier, `aauth:name@host`. `provider`, `person_server`: server identifiers; `person_server` is
@@ -52,6 +51,7 @@ class Agent:
     - `person`: the way to the person; `None` for an agent that nobody watches.
     - `pending_folder`: where it keeps what it waits for, with the key that is bound to it; `None`: in memory only.
     - `shared_folder`: where its processes share key and tokens; `None`, or a `key` of its own: it shares nothing.
+    - `missions_folder`: where it keeps its missions; `None`: in memory only.
     - `justification`, `platform`, `device`: what the agent says of itself where a person decides (draft-11 §7.2.1).
 
     It may be used from several threads and event loops. Making one opens and sends nothing.
@@ -73,6 +73,7 @@ class Agent:
         device: str | None = None,
         pending_folder: Path | None = None,
         shared_folder: Path | None = None,
+        missions_folder: Path | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -88,51 +89,17 @@ class Agent:
         self._issue = issue
         self._person = person
         self._statement = Statement(justification, platform, device)
-        exchange = _exchange(self.egress, clock, sleep, random_bytes, self.provider, self.person_server)
+        exchange = exchange_of(self.egress, clock, sleep, random_bytes, self.provider, self.person_server)
         self._clocks = exchange.clocks
-        self._standing = self._stand(exchange, key, pending_folder, shared_folder, clock, random_bytes)
-        for wait in self._standing.waits.all():
-            for url, code in wait.shown:
-                self._standing.shown.first(url, fold_code(code))
-
-    def _stand(
-        self,
-        exchange: Exchange,
-        key: SigningKey | None,
-        pending_folder: Path | None,
-        shared_folder: Path | None,
-        clock: Callable[[], float],
-        random_bytes: Callable[[int], bytes],
-    ) -> Standing:
-        """What all calls share, with what is kept in the folders."""
-        loopback, fresh_by, flights = self.egress.loopback, self._clocks.of(self.provider), Flights()
-        shared = None
-        if shared_folder is not None and key is None:
-            shared = Shared(shared_folder, self.identifier, self.provider, self.person_server, loopback, fresh_by)
-        only = key.kid if key is not None else None
-        waits = Waits(pending_folder, shared.locks if shared is not None else None, only)
-        identities = Identities(
-            waits.load(clock()) or key or SigningKey.generate(random_bytes),
-            lambda one: Identity(one, self._refresh, flights, fresh_by, shared),
-            lambda: SigningKey.generate(random_bytes),
-            waits,
-            flights,
-            shared,
+        self._standing = Founding(
+            self.identifier, self.provider, self.person_server, exchange, loopback, clock, random_bytes
+        ).stand(
+            Folders(pending_folder, shared_folder, missions_folder),
+            key,
+            self._refresh,
+            Resumer(lambda: self._standing, self._options, lambda: self._governance),
         )
-        return Standing(
-            self.person_server,
-            identities,
-            exchange,
-            loopback,
-            self._clocks,
-            fresh_by,
-            random_bytes,
-            waits,
-            Resumer(lambda: self._standing, self._options),
-            Wallet(forget=shared.forget) if shared is not None else Wallet(),
-            flights=flights,
-            shared=shared,
-        )
+        self._governance = Governance(self.identifier, self._standing, self._options)
 
     @property
     def name(self) -> str:
@@ -201,11 +168,11 @@ class Agent:
         if egress is None:
             egress = Egress.from_file(Path(egress_file)) if egress_file is not None else Egress.from_environment()
         kept = AgentHome(home)
-        record = _to_enroll(kept, name, provider, person_server, egress, egress_file, random_bytes)
-        exchange = _exchange(egress, clock, sleep, random_bytes, provider, person_server)
+        record = record_to_enroll(kept, name, provider, person_server, egress, egress_file, random_bytes)
+        exchange = exchange_of(egress, clock, sleep, random_bytes, provider, person_server)
         connections = exchange.enter(kept)
         try:
-            enrolled = await _asked(
+            enrolled = await asked_of(
                 provider,
                 enrollment.enroll(
                     connections.outbound,
@@ -242,6 +209,9 @@ class Agent:
         answer: Answers | None = None,
         origins: Iterable[str] | None = None,
         wait: float | None = None,
+        mission: Mission | None = None,
+        relay: bool = True,
+        max_wait: int | None = None,
         **settings: Any,
     ) -> httpx2.AsyncClient:
         """An `httpx2.AsyncClient` whose requests are signed; it meets the challenges they get. Never sends unsigned.
@@ -253,6 +223,9 @@ class Agent:
           without a person at a terminal (`Terminal`), the agent says that it takes none.
         - `origins`: the only resources that may be called; any other is `OutsideOrigins`, and nothing is sent.
         - `wait`: for how many seconds a call waits for somebody's decision; then it is `Pending`. Without: to the end.
+        - `mission`: what all calls are made under (draft-11 §8.3); its tokens are no other mission's.
+        - `relay`: whether the person server is asked first to bring the person to a resource's page, and for at most
+          `max_wait` seconds (§11.6.3.2).
         - `spool`: how much is kept of a body that can be read only once, in bytes.
         - `watch` is called with what happens on the way. It must not block.
         - `settings`: those of `httpx2.AsyncClient`, such as `timeout`, `headers`, `base_url` or `follow_redirects`.
@@ -271,6 +244,9 @@ class Agent:
             answer=answer,
             origins=origins,
             wait=wait,
+            mission=mission,
+            relay=relay,
+            max_wait=max_wait,
         )
         return async_client(self._standing, options, **settings)
 
@@ -286,6 +262,9 @@ class Agent:
         answer: Answers | None = None,
         origins: Iterable[str] | None = None,
         wait: float | None = None,
+        mission: Mission | None = None,
+        relay: bool = True,
+        max_wait: int | None = None,
         **settings: Any,
     ) -> httpx2.Client:
         """The same as `client`, as an `httpx2.Client`, usable from several threads."""
@@ -301,6 +280,9 @@ class Agent:
             answer=answer,
             origins=origins,
             wait=wait,
+            mission=mission,
+            relay=relay,
+            max_wait=max_wait,
         )
         return sync_client(self._standing, options, **settings)
 
@@ -344,12 +326,12 @@ class Agent:
         """An agent token for `key`. The delegation to it carries times too, so a clock set right begins once more."""
         before = self._clocks.offset(self.provider)
         try:
-            enrolled = await _asked(self.provider, self._renewal(connections, key))
+            enrolled = await asked_of(self.provider, self._renewal(connections, key))
         except AgentTokenUnavailable as error:
             ahead = isinstance(error.__cause__, EnrollmentRefused) and error.__cause__.code == "clock_skew"
             if not ahead or self._clocks.offset(self.provider) == before:
                 raise
-            enrolled = await _asked(self.provider, self._renewal(connections, key))
+            enrolled = await asked_of(self.provider, self._renewal(connections, key))
         return enrolled.token
 
     def _renewal(self, connections: Connections, key: SigningKey) -> Awaitable[Enrollment]:
@@ -367,51 +349,3 @@ class Agent:
             loopback=self.egress.loopback,
             clock=self._clocks.of(self.provider),
         )
-
-
-def _exchange(
-    egress: Egress,
-    clock: Callable[[], float],
-    sleep: Callable[[float], Awaitable[None]],
-    random_bytes: Callable[[int], bytes],
-    *servers: str | None,
-) -> Exchange:
-    exchange = Exchange(egress, clock=clock, sleep=sleep, nonce=lambda: b64url_encode(random_bytes(12)))
-    for server in servers:
-        if server is not None:
-            exchange.choose(host_of(server))
-    return exchange
-
-
-def _to_enroll(
-    home: AgentHome,
-    name: str,
-    provider: str,
-    person_server: str | None,
-    egress: Egress,
-    egress_file: Path | str | None,
-    random_bytes: Callable[[int], bytes],
-) -> AgentRecord:
-    """The record to enrol under: the one that is kept, if it is for the same provider, else a new one, kept now."""
-    check_server_identifier(provider, egress.loopback)
-    known = home.find(name)
-    remembered = str(Path(egress_file).absolute()) if egress_file is not None else None
-    if known is not None and known.provider != provider:
-        raise AgentTokenUnavailable(
-            f"{home.path(name)} is an agent of {known.provider}; choose another name, or move that file away"
-        )
-    durable = known.durable if known is not None else SigningKey.generate(random_bytes)
-    agent = known.agent if known is not None else None
-    record = AgentRecord(name, provider, person_server, durable, agent, remembered)
-    home.save(record)
-    return record
-
-
-async def _asked(provider: str, enrolling: Awaitable[Enrollment]) -> Enrollment:
-    """What the provider gives, its failures as this agent's."""
-    try:
-        return await enrolling
-    except (EnrollmentError, OutboundError) as error:
-        raise AgentTokenUnavailable(f"no agent token from {provider}: {error}") from error
-    except EgressError as error:
-        raise AgentTokenUnavailable(f"{provider} could not be reached: {error.reason}; try again") from error

@@ -54,9 +54,9 @@ class Background:
             return True
 
     @property
-    def waiting(self) -> int:
-        """How many jobs are not begun yet."""
-        return len(self._jobs)
+    def is_busy(self) -> bool:
+        """Whether anything is not done yet."""
+        return self._worker == os.getpid()
 
     async def flush(self, patience: float = PATIENCE) -> bool:
         """Wait until what came so far is done; False where that takes longer than `patience` seconds."""

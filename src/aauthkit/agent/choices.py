@@ -27,8 +27,8 @@ class Default:
 AUTOMATIC: Final = Default()
 
 
-class Choices(TypedDict, total=False):
-    """The options of `Agent.client`, each explained there."""
+class Manner(TypedDict, total=False):
+    """How something is asked, and waited for; each is explained at `Agent.client`."""
 
     nonce: bool
     person: PersonChannel | Default | None
@@ -39,6 +39,11 @@ class Choices(TypedDict, total=False):
     answer: Answers | None
     origins: Iterable[str] | None
     wait: float | None
+
+
+class Choices(Manner, total=False):
+    """The options of `Agent.client`, each explained there."""
+
     mission: Mission | None
     relay: bool
     max_wait: int | None

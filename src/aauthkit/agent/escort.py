@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from ..outbound import Pending
@@ -32,6 +32,20 @@ Reply = Callable[[str, str, Mapping[str, Any] | None], Awaitable[Answer]]
 """Sends a signed request to a pending URL: method, URL, JSON body."""
 Update = Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]
 """Gives the tokens that ask for another scope than the pending request did (draft-11 §7.5.2.2)."""
+
+
+class Relay(Protocol):
+    """A way to the person through the person server (draft-11 §11.6.3.2)."""
+
+    async def begin(self, url: str, code: str) -> bool:
+        """Whether the person is brought to this page; else the agent brings them there itself."""
+        ...
+
+    def look(self) -> bool:
+        """Whether what was begun still holds; False, once, where the agent is to go on itself."""
+        ...
+
+
 MAX_PAGES: Final = 16
 """Most different pages or codes that one pending request may bring the person to."""
 MAX_REMEMBERED: Final = 1024
@@ -125,8 +139,12 @@ class Escort:
         """Note that the person was sent there already, by whoever began the request."""
         self._shown.first(url, fold_code(code))
 
-    async def meet(self, pending: Pending, reply: Reply, update: Update | None = None) -> None:
+    async def meet(
+        self, pending: Pending, reply: Reply, update: Update | None = None, relay: Relay | None = None
+    ) -> None:
         """Do what this 202 asks for beside waiting; `reply` sends to its pending URL, `update` asks for something else.
+
+        `relay` may bring the person to the page; the agent does so itself where it does not.
 
         Raises `RequestRefused` where the person's browser came back with an error (draft-11 §7.3.1),
         `UnsupportedRequirement` for a requirement that is not known, `PendingRefused` for one not in form,
@@ -145,7 +163,12 @@ class Escort:
         trip = self._trips.to(url, code) if self._trips is not None else None
         if trip is not None:
             self._began(trip)
-        if pending.status == "interacting" or not self._shown.first(url, fold_code(code)):
+        if pending.status == "interacting":
+            return
+        failed = relay is not None and not relay.look()
+        if not self._shown.first(url, fold_code(code)) and not failed:
+            return
+        if relay is not None and not failed and await relay.begin(url, code):
             return
         self._pages += 1
         if self._pages > MAX_PAGES:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from .. import telemetry
+from ..outbound import Pending
 from ..protocol.headers import (
     HeaderError,
     Requirement,
@@ -44,6 +45,7 @@ from .messages import Original, Outgoing
 from .origins import resource_of
 from .presenting import Presenter
 from .redeeming import Ask
+from .relaying import Relaying
 from .sessions import keep_session
 from .signing import signature_fields
 from .standing import Options, Standing
@@ -73,12 +75,13 @@ Task = Callable[[Connections], Awaitable[None]]
 
 
 class Call:
-    """One request of the agent's user. Raises `NoResourceIdentifier` if no resource can be meant."""
+    """One request of the agent's user. Raises `NoResourceIdentifier` if no resource is meant, `MissionTerminated`."""
 
     def __init__(self, standing: Standing, options: Options, request: Original, ask: Ask | None = None) -> None:
         self._ask = ask or Ask()
         options = options.explained(self._ask.justification)
         self.resource = resource_of(request.url, standing.loopback, options.origins)
+        standing.missions.check(options.mission, standing.clock())
         standing.exchange.choose(host_of(self.resource))
         self._standing = standing
         self._options = options
@@ -98,6 +101,7 @@ class Call:
         self._steps = 0
         self._done: set[object] = set()
         self._redeemed: Held | None = None
+        self._relay: Relaying | None = None
 
     # What never waits.
 
@@ -149,8 +153,9 @@ class Call:
     def _own_fields(self, message: SignedRequest, held: Held) -> HeaderList:
         """What the agent adds: its trace, its capabilities, and the session token that goes with what is presented."""
         fields: list[tuple[str, str]] = [*telemetry.onward(message.headers)]
-        if self._options.capabilities and not message.values("aauth-capabilities"):
-            fields.append(capabilities_header(self._options.capabilities))
+        declared = self._options.declared
+        if declared and not message.values("aauth-capabilities"):
+            fields.append(capabilities_header(declared))
         session = self._standing.wallet.session(self._place)
         self._session = None
         if session is not None and session.level == held.level and not message.values("authorization"):
@@ -209,6 +214,8 @@ class Call:
         """
         held = self._held
         self._holding.over()
+        if self._relay is not None:
+            self._relay.done()
         keep_session(self._standing.wallet, self._place, held, headers)
         if self._components:
             self._standing.profiles.learn(self.resource, self._components)  # it was enough, so it is done at once now
@@ -224,6 +231,8 @@ class Call:
 
     def ended(self) -> None:
         """The call is over, in whatever way."""
+        if self._relay is not None:
+            self._relay.over()
         self._holding.ended()
         self._tokens.release()
 
@@ -381,7 +390,7 @@ class Call:
         self._location, self._delay, self._lost = pending.location, pending.retry_after, 0
         self._holding.keep(pending, self._held.level, self._held.key)
         if requirement is None or requirement.value != "auth-token":
-            self._tasks.append(lambda connections: self._holding.meet(self._escort, pending, self._reply(connections)))
+            self._tasks.append(lambda connections: self._meet(pending, connections))
             self._tasks.append(self._pause)
         elif settled:
             self._tasks.append(self._pause)
@@ -426,6 +435,12 @@ class Call:
             # It came to its end while a pending URL was polled; the pending request goes on under the same key.
             await (self._fetch_agent if held.level == "agent" else self._fetch_person)(connections)
         self._prepared = True
+
+    async def _meet(self, pending: Pending, connections: Connections) -> None:
+        """Do what a pending request asks for; the person server is asked first to bring the person (§11.6.3.2)."""
+        if self._relay is None:
+            self._relay = Relaying(self._standing, self._options, self.resource, self._tokens.identity, connections)
+        await self._holding.meet(self._escort, pending, self._reply(connections), self._relay)
 
     async def _fetch_agent(self, connections: Connections) -> None:
         self._presenting = await self._tokens.agent(connections)

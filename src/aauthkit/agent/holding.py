@@ -73,6 +73,7 @@ class Holding:
         if self._wait is None:
             self._started = now
         requirement = pending.requirement
+        mission = self._options.mission_s256
         shown = shown_with(self._wait.shown if self._wait is not None else (), pending)
         self._wait = Wait(
             "call",
@@ -82,6 +83,7 @@ class Holding:
             pending.location,
             self._wait.since if self._wait is not None else int(now),
             requirement.value if requirement is not None else None,
+            {"mission_s256": mission} if mission is not None else {},
             shown=shown,
             level=level,
             jkt=key.kid,

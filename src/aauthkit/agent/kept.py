@@ -103,10 +103,7 @@ class Missions:
 
     def _current(self, s256: str) -> KeptMission | None:
         known, kept = self._known.get(s256), self._read(s256)
-        if kept is None or known is None:
-            known = known or kept
-        else:
-            known = _together(known, kept)
+        known = _together(known, kept) if known is not None and kept is not None else known or kept
         if known is not None:
             self._known[s256] = known
         return known

@@ -189,6 +189,16 @@ class PersonServer:
         latest = await self.identity.held(self.connections)
         return answer, max(latest.token.exp, agent.token.exp), polls.changed
 
+    async def record(self, url: str, body: Mapping[str, Any]) -> None:
+        """Something that is taken and not answered (draft-11 §7.8.2). Raises `AAuthError`."""
+        try:
+            answer = await self.post(url, await self.identity.held(self.connections), body)
+        except EgressError as error:
+            raise Unreachable(f"{self.identifier} could not be reached: {error.reason}") from error
+        self._answered(answer)
+        if not 200 <= answer.status < 300:
+            raise self.refused(answer)
+
     async def endpoint(self, name: str) -> str:
         """Where the person server takes requests of a kind (draft-11 §11.2.2). Raises `NotOffered`, `Unreachable`."""
         try:

@@ -24,6 +24,7 @@ from .errors import (
 )
 from .identity import Identity
 from .person_server import Updates
+from .relaying import Relaying
 from .sessions import keep_session
 from .standing import Options, Standing
 
@@ -161,6 +162,7 @@ class Redeemer:
         if self.place.account is not None:
             body["account"] = self.place.account
         escort = standing.escort(resource, self.options)
+        relay = Relaying(standing, self.options, resource, self.identity, connections)
 
         async def meet(pending: Pending) -> None:
             await escort.meet(
@@ -168,6 +170,7 @@ class Redeemer:
                 lambda method, location, content: connections.outbound.call(
                     method, location, held.credential, json_body=content
                 ),
+                relay=relay,
             )
 
         try:
@@ -179,6 +182,9 @@ class Redeemer:
             raise Unreachable(f"{resource} could not be reached: {error.reason}; try again") from error
         except OutboundError as error:
             raise PendingRefused(f"{resource}: {error}") from error
+        finally:
+            relay.over()
+        relay.done()
         if answer.status != 200:
             raise refusal(resource, answer)
         keep_session(standing.wallet, self.place, held, answer.headers)

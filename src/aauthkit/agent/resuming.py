@@ -8,6 +8,7 @@ from typing import Any
 
 from ..egress import EgressError
 from .errors import Unreachable
+from .governing import Governance
 from .standing import Options, Standing
 from .waits import Wait
 
@@ -18,23 +19,32 @@ class Resumer:
 
     standing: Callable[[], Standing] = field(repr=False)
     options: Callable[[], Options] = field(repr=False)
+    governance: Callable[[], Governance] = field(repr=False)
 
     async def resume(self, wait: Wait) -> Any:
-        """Wait until it has ended: the response of a held request, `None` for a decision. Raises `AAuthError`."""
+        """Wait until it has ended. Raises `AAuthError`.
+
+        Gives the response of a held request, `None` for a token; else what the call gives that asked: a mission, a
+        permission, an answer.
+        """
         standing = self.standing()
         key = standing.waits.key_of(wait)
         identity, options = standing.identities.of(key), replace(self.options(), key=key)
+        mission = wait.tokens.get("mission_s256")
+        if mission is not None:
+            options = replace(options, mission=standing.missions.get(mission))
         if wait.kind == "call":
             return await self._response(wait, standing, options)
         user = object()
         connections = standing.exchange.enter(user)
         try:
             if wait.kind == "person":
-                mission = wait.tokens.get("mission_s256")
                 place = standing.place(identity, wait.resource, mission=mission)
                 await standing.person_token(identity, place, connections, options)
-            else:
+            elif wait.kind == "auth":
                 await standing.resumed_auth_token(identity, wait, connections, options)
+            else:
+                return await self.governance().resume(wait, connections, options)
         finally:
             await standing.exchange.leave(user)
         return None

@@ -122,9 +122,7 @@ class Standing:
         """The agent under the key that signs now."""
         return self.identities.current
 
-    def place(
-        self, identity: Identity, resource: str, account: str | None = None, mission: str | None = None
-    ) -> Place:
+    def place(self, identity: Identity, resource: str, account: str | None = None, mission: str | None = None) -> Place:
         """Where this agent's tokens for `resource` are under one key, or for one account there, in one mission."""
         return Place(identity.key.kid, self.person_server or "", None, resource, account, mission)
 

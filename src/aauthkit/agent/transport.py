@@ -249,7 +249,7 @@ class SyncTransport(httpx2.BaseTransport):
     def close(self) -> None:
         """Close the connections of this client, and the agent's own where nobody else uses them."""
         self._inner.close()
-        if self._entered:
+        if self._entered or self._standing.background.is_busy:
             self._entered = False
             wait_for(self._standing.closed, self)
         else:

@@ -19,6 +19,7 @@ from ..verification import Verified
 
 KEPT: Final = 90 * 24 * 3600
 """Seconds that evidence is kept."""
+_written: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Evidence:
         digest = request.values("content-digest")
         if digest:
             document["content_digest"] = ", ".join(digest)
-        text = json.dumps(document, separators=(",", ":"), sort_keys=True)
+        text = _written(document)
         return cls(b64url_encode(hashlib.sha256(text.encode()).digest()), text)
 
 

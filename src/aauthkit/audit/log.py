@@ -21,6 +21,9 @@ PAGE: Final = 500
 """Entries read at once."""
 PRUNED: Final = "pruned"
 """The kind of entry that tells what was discarded by its age."""
+Head = tuple[int, str]
+"""Number and hash of the last entry of a chain."""
+_written: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 class AuditLog:
@@ -40,6 +43,8 @@ class AuditLog:
         self._clock = clock
         self.observe: Callable[[str, Mapping[str, Any]], None] | None = None
         self._noted: WeakKeyDictionary[Any, list[tuple[str, str]]] = WeakKeyDictionary()
+        self._head: Head = (0, BEGINNING)
+        """As this process appended last, kept or not: what is on record is compared with it before it counts."""
 
     def note(self, tx: Transaction, kind: str, /, **entry: Any) -> None:
         """Have this on record with the transaction, if that is kept. Members that are `None` are left out.
@@ -47,7 +52,7 @@ class AuditLog:
         Never a token, key or code: what proves a request is `Evidence`, and an entry names it.
         """
         told = {name: value for name, value in entry.items() if value is not None}
-        text = json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        text = _written(told)
         if tx in self._noted:
             self._noted[tx].append((kind, text))
             return
@@ -59,39 +64,72 @@ class AuditLog:
         tx.before_commit(append)
 
     async def _append(self, tx: Transaction, noted: list[tuple[str, str]]) -> None:
-        head = await tx.fetch_one(
-            f"""SELECT number, hash FROM audit_heads
-                WHERE server = :server AND writer = :writer{self._database.for_update}""",
-            server=self.server,
-            writer=self.writer,
-        )
-        number, previous = (head["number"], head["hash"]) if head is not None else (0, BEGINNING)
         now = int(self._clock())
-        for kind, text in noted:
-            number += 1
-            digest = digest_of(self.server, self.writer, number, now, kind, text, previous)
+        entries = self._chained(self._head, noted, now)
+        if not await self._follow(tx, self._head, entries[-1]):
+            # What this process appended last was not kept, or another transaction has not told of its own yet.
+            entries = self._chained(await self._read_head(tx), noted, now)
+            await self._put_head(tx, entries[-1])
+        self._head = entries[-1].number, entries[-1].hash
+        for entry in entries:
             await tx.execute(
                 """INSERT INTO audit_entries (server, writer, number, at, kind, entry, previous, hash)
                    VALUES (:server, :writer, :number, :now, :kind, :entry, :previous, :hash)""",
                 server=self.server,
                 writer=self.writer,
-                number=number,
+                number=entry.number,
                 now=now,
-                kind=kind,
-                entry=text,
-                previous=previous,
-                hash=digest,
+                kind=entry.kind,
+                entry=entry.text,
+                previous=entry.previous,
+                hash=entry.hash,
             )
-            previous = digest
             if self.observe is not None:
-                self.observe(kind, json.loads(text))
+                self.observe(entry.kind, entry.content)
+
+    def _chained(self, head: Head, noted: list[tuple[str, str]], now: int) -> list[Entry]:
+        """The entries that follow this head."""
+        number, previous = head
+        entries = []
+        for kind, text in noted:
+            number += 1
+            digest = digest_of(self.server, self.writer, number, now, kind, text, previous)
+            entries.append(Entry(self.server, self.writer, number, now, kind, text, previous, digest))
+            previous = digest
+        return entries
+
+    async def _follow(self, tx: Transaction, head: Head, last: Entry) -> bool:
+        """Make `last` the head if `head` is still it; whoever else appends waits for this transaction from here on."""
+        number, previous = head
+        changed = await tx.execute(
+            """UPDATE audit_heads SET number = :number, hash = :hash
+               WHERE server = :server AND writer = :writer AND number = :before AND hash = :previous""",
+            server=self.server,
+            writer=self.writer,
+            number=last.number,
+            hash=last.hash,
+            before=number,
+            previous=previous,
+        )
+        return changed == 1
+
+    async def _read_head(self, tx: Transaction) -> Head:
+        row = await tx.fetch_one(
+            f"""SELECT number, hash FROM audit_heads
+                WHERE server = :server AND writer = :writer{self._database.for_update}""",
+            server=self.server,
+            writer=self.writer,
+        )
+        return (row["number"], row["hash"]) if row is not None else (0, BEGINNING)
+
+    async def _put_head(self, tx: Transaction, last: Entry) -> None:
         await tx.execute(
             """INSERT INTO audit_heads (server, writer, number, hash) VALUES (:server, :writer, :number, :hash)
                ON CONFLICT (server, writer) DO UPDATE SET number = excluded.number, hash = excluded.hash""",
             server=self.server,
             writer=self.writer,
-            number=number,
-            hash=previous,
+            number=last.number,
+            hash=last.hash,
         )
 
     async def begin(self) -> None:

@@ -56,6 +56,7 @@ MIGRATIONS: Final = (
 
 BEGINNING: Final = ""
 """What the first entry of a chain follows."""
+_written: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Entry:
 
 def digest_of(server: str, writer: str, number: int, at: int, kind: str, text: str, previous: str) -> str:
     """SHA-256 over all of an entry and the hash before it, in base64url."""
-    chained = json.dumps([previous, server, writer, number, at, kind, text], ensure_ascii=False, separators=(",", ":"))
+    chained = _written([previous, server, writer, number, at, kind, text])
     return b64url_encode(hashlib.sha256(chained.encode()).digest())
 
 

@@ -17,7 +17,7 @@ from ..keys import PUBLISHED_BEFORE, KeyFile, KeyFileError, KeyFileProtected, Ke
 from .failing import CalledWrongly, CommandError
 
 ALGORITHMS: Final = ("Ed25519", "ES256")
-_SECRETS: Final = (
+SECRETS: Final = (
     "A protected file is opened by AAUTHKIT_KEYS_PASSPHRASE, or by AAUTHKIT_KEYS_KEY (32 bytes in\n"
     "base64url); with _FILE added, either names a file that holds it. At a terminal it is asked for."
 )
@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for command, act in ((create, _create), (show, _show), (rotate, _rotate), (protect, _protect)):
         command.add_argument("file", type=Path, metavar="FILE", help="the key file")
         command.add_argument("--json", action="store_true", help="the outcome for a program")
-        command.epilog = _SECRETS
+        command.epilog = SECRETS
         command.set_defaults(run=run, act=act)
 
 
@@ -136,10 +136,11 @@ def _told(options: argparse.Namespace, keys: KeyFile) -> None:
         print(json.dumps({**outcome, "keys": [asdict(one) for one in standing]}, indent=2))
         return
     print(f"{keys.path}: {'protected' if keys.protected else 'not protected'}, readable by its owner alone")
-    print("\n".join(_lines(standing, time.time())))
+    print("\n".join(described(standing, time.time())))
 
 
-def _lines(standing: Sequence[KeyStanding], now: float) -> list[str]:
+def described(standing: Sequence[KeyStanding], now: float) -> list[str]:
+    """Keys as lines for a reader."""
     return [f"  {one.state:<8}  {one.kid}  {one.alg:<7}  {_time(one, now)}" for one in standing]
 
 

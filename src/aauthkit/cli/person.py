@@ -20,12 +20,12 @@ from ..discovery import Discovery
 from ..egress import Http
 from ..inspection import plain
 from ..installation import Installation
-from ..keys import KeyFile
+from ..keys import KeyFile, Keys
 from ..person import PersonServer
 from ..person.server import Shown
 from ..store import Database
 from ..trust import Trust
-from . import stewarding
+from . import replicating, stewarding
 from .failing import CalledWrongly, CommandError
 from .serving import ObservedServer, add_serve, add_server, issuers, own, records, serve_installed, serve_own
 
@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     passwd.add_argument("name", metavar="NAME", help="what they sign in with")
     people = below.add_parser("list", help="who has an account", description="Who has an account.")
     stewarding.configure(below)
+    replicating.configure(below)
     for command, act in ((invite, _invite), (passwd, _passwd), (people, _list)):
         command.add_argument("--json", action="store_true", help="the outcome for a program")
         add_server(command)
@@ -117,16 +118,17 @@ def run_serve(options: argparse.Namespace) -> int:
         resources=issuers(options.resource, "--resource", egress.loopback),
     )
 
-    def build(database: Database) -> ObservedServer:
+    def build(database: Database, keys: Keys) -> ObservedServer:
         return PersonServer(
             described.issuer,
-            keys=KeyFile(described.keys),
+            keys=keys,
             database=database,
             discovery=Discovery(Http(egress)),
             trust=trust,
             loopback=egress.loopback,
             shown=Shown(name=options.name),
             older_forms=options.older_form,
+            checkpoints=_checkpoints(options, described.issuer, database),
         )
 
     return serve_own(described, build, watch_parent=options.watch_parent, operations=options.operations)

@@ -13,7 +13,7 @@ from typing import Any
 from ..deferred import MIGRATIONS as PENDING_TABLES
 from ..inspection import plain, relative
 from ..installation import Installation
-from ..keys import KeyFile
+from ..keys import Keys
 from ..provider import AgentProvider
 from ..provider.enrollments import EnrollmentRequest, Enrollments
 from ..provider.limits import Limits
@@ -68,10 +68,10 @@ def run_serve(options: argparse.Namespace) -> int:
         return serve_installed(options, "provider", _installed)
     trusted = issuers(options.person_server, "--person-server", described.egress.loopback)
 
-    def build(database: Database) -> ObservedServer:
+    def build(database: Database, keys: Keys) -> ObservedServer:
         return AgentProvider(
             described.issuer,
-            keys=KeyFile(described.keys),
+            keys=keys,
             database=database,
             person_servers=trusted,
             egress=described.egress,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..egress import Egress
 from ..installation import Installation, listen_of
+from ..keys import KeyFile, Keys
+from ..keys.stored import StoredKeys
 from ..operations import Metrics, Observed, Operations
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_server_identifier
 from ..protocol.messages import Answer
@@ -20,6 +22,9 @@ from ..store import Database, open_database
 from ..trust import ANY, Issuers
 from .failing import CalledWrongly, CommandError
 from .places import add_home, folder
+
+IN_DATABASE: Final = Path("database")
+"""What `--keys` says of a key set that replicas share; a file of that name is `./database`."""
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +39,11 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 def add_serve(parser: argparse.ArgumentParser) -> None:
     """The options of `serve`."""
     parser.add_argument(
-        "--keys", type=Path, metavar="FILE", help="its key file, made with mode 0600 where there is none"
+        "--keys",
+        type=_keys,
+        metavar="FILE",
+        help="its key file, made with mode 0600 where there is none; or `database`, for a key set that replicas share "
+        "in their database, sealed under AAUTHKIT_KEYS_PASSPHRASE or AAUTHKIT_KEYS_KEY",
     )
     parser.add_argument(
         "--listen",
@@ -57,6 +66,10 @@ def _listen(text: str) -> Listen:
         return Listen.parse(text)
     except RunningError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _keys(text: str) -> Path:
+    return IN_DATABASE if text == "database" else Path(text)
 
 
 def issuers(values: list[str] | None, option: str, loopback: LoopbackProfile) -> Issuers:
@@ -87,6 +100,14 @@ class Own:
     listen: Listen
     egress: Egress
 
+    async def open_keys(self, database: Database, closing: AsyncExitStack) -> Keys:
+        """The key set of the server, which is let go of with `closing`. Raises `KeyFileError`, `StoreError`."""
+        if self.keys != IN_DATABASE:
+            return KeyFile(self.keys)
+        stored = StoredKeys(self.issuer, database)
+        closing.push_async_callback(stored.close)
+        return await stored.open()
+
 
 def own(options: argparse.Namespace) -> Own | None:
     """The server that the options describe, or `None` where they leave it to the installation.
@@ -110,20 +131,20 @@ class ObservedServer(LiveServer, Observed, Protocol):
     """A role server that tells of itself."""
 
 
+Building = Callable[[Database, AsyncExitStack], Awaitable[ObservedServer]]
+"""Makes a server on its database; what it puts on the stack is let go of after the server has ended."""
+
+
 class Deployed:
     """A server with its database: opened when the server starts, closed when it ends."""
 
     def __init__(
-        self,
-        opening: Callable[[], Awaitable[Database]],
-        building: Callable[[Database], ObservedServer],
-        operations: Listen | None = None,
+        self, opening: Callable[[], Awaitable[Database]], building: Building, operations: Listen | None = None
     ) -> None:
         self._listen = operations
-        self._operations: Operations | None = None
         self._opening = opening
         self._building = building
-        self._database: Database | None = None
+        self._closing = AsyncExitStack()
         self._server: ObservedServer | None = None
 
     @property
@@ -134,14 +155,17 @@ class Deployed:
 
     async def start(self) -> None:
         """Open the database, build the server on it, start that."""
-        self._database = await self._opening()
-        self._server = self._building(self._database)
+        database = await self._opening()
+        self._closing.push_async_callback(database.close)
+        self._server = await self._building(database, self._closing)
+        self._closing.push_async_callback(self._server.close)
         await self._server.start()
         if self._listen is not None:
             metrics = Metrics()
             self._server.observed_by(metrics)
-            self._operations = Operations(self._server, metrics, host=self._listen.host, port=self._listen.port)
-            await self._operations.start()
+            operations = Operations(self._server, metrics, host=self._listen.host, port=self._listen.port)
+            await operations.start()
+            self._closing.push_async_callback(operations.close)
 
     async def answer(self, request: Request) -> Answer:
         """What the server answers."""
@@ -149,12 +173,7 @@ class Deployed:
 
     async def close(self) -> None:
         """End the server, then the database."""
-        if self._operations is not None:
-            await self._operations.close()
-        if self._server is not None:
-            await self._server.close()
-        if self._database is not None:
-            await self._database.close()
+        await self._closing.aclose()
 
 
 def serve_installed(
@@ -163,7 +182,11 @@ def serve_installed(
     """Run one server of the installation."""
     found = Installation.load(folder(options))
     log_to()
-    deployed = Deployed(lambda: found.database(name), building(found), options.operations)
+
+    async def build(database: Database, _closing: AsyncExitStack) -> ObservedServer:
+        return building(found)(database)
+
+    deployed = Deployed(lambda: found.database(name), build, options.operations)
     origin = found.provider if name == "provider" else found.person
     run_server(deployed, listen_of(origin), loopback=found.loopback, watch_parent=options.watch_parent)
     return 0
@@ -171,14 +194,18 @@ def serve_installed(
 
 def serve_own(
     described: Own,
-    building: Callable[[Database], ObservedServer],
+    building: Callable[[Database, Keys], ObservedServer],
     *,
     watch_parent: bool,
     operations: Listen | None = None,
 ) -> int:
     """Run one server by its own options."""
     log_to()
-    deployed = Deployed(lambda: open_database(described.database), building, operations)
+
+    async def build(database: Database, closing: AsyncExitStack) -> ObservedServer:
+        return building(database, await described.open_keys(database, closing))
+
+    deployed = Deployed(lambda: open_database(described.database), build, operations)
     run_server(deployed, described.listen, loopback=described.egress.loopback, watch_parent=watch_parent)
     return 0
 
@@ -210,6 +237,6 @@ async def records(options: argparse.Namespace, name: str) -> AsyncIterator[tuple
 
 def _check_file(database: str) -> None:
     """Return unless this names a file that is not there: an operator's command makes none by a slip of the pen."""
-    path = Path(database.removeprefix("sqlite:///"))
-    if "://" not in str(path) and not path.exists():
-        raise CommandError(f"there is no database {path}", "name the one that the server runs on")
+    file = database.removeprefix("sqlite:///")
+    if "://" not in file and not Path(file).exists():
+        raise CommandError(f"there is no database {file}", "name the one that the server runs on")

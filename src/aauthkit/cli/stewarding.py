@@ -58,6 +58,11 @@ class Desk:
 
 def configure(below: Any) -> None:
     """Add the commands below `person`."""
+    for name, act, words in (
+        ("disable", _disable, "switch an account off: its sessions end, and all that its agents have"),
+        ("enable", _enable, "switch an account on again"),
+    ):
+        _command(below, name, act, words).add_argument("person", metavar="NAME", help="what they sign in with")
     _configure_agents(below.add_parser("agents", help="look at agents, bind, stop, start and release them"))
     _configure_missions(below.add_parser("missions", help="look at missions, and end one"))
     _configure_rules(below.add_parser("rules", help="list, set, clear and test what is decided before a person is"))
@@ -121,7 +126,9 @@ def run(options: argparse.Namespace) -> int:
             await database.migrate(ACCOUNT_TABLES)
             steward = Steward(issuer, database)
             await steward.prepare()
-            await options.act(Desk(steward, Accounts(database, issuer=issuer, loopback=local)), options)
+            accounts = Accounts(database, issuer=issuer, loopback=local)
+            steward.watch(accounts)
+            await options.act(Desk(steward, accounts), options)
 
     try:
         asyncio.run(act())
@@ -153,6 +160,21 @@ async def _agents(desk: Desk, options: argparse.Namespace) -> None:
         for one, person in zip(found, people, strict=True)
     ]
     _told(options, told, "\n".join(lines) or "no agent has a person yet")
+
+
+async def _disable(desk: Desk, options: argparse.Namespace) -> None:
+    await _switch(desk, options, disabled=True)
+
+
+async def _enable(desk: Desk, options: argparse.Namespace) -> None:
+    await _switch(desk, options, disabled=False)
+
+
+async def _switch(desk: Desk, options: argparse.Namespace, *, disabled: bool) -> None:
+    await desk.person(options.person)
+    await desk.accounts.set_disabled(options.person, disabled)
+    state = "off: sessions and what its agents have ended" if disabled else "on"
+    _told(options, {"person": options.person, "disabled": disabled}, f"{options.person} is switched {state}")
 
 
 async def _bind(desk: Desk, options: argparse.Namespace) -> None:

@@ -284,7 +284,9 @@ def body(given: Given, _pack: Pack) -> Found:
     """The body of a request, as its endpoint reads it."""
     try:
         from ..person import requests as asked
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("aauthkit"):
+            raise
         if given["type"] != "revocation":
             return {"skip": f"a person server needs aauthkit[server]: {error}"}
     from ..revocation.outcomes import read_revocation

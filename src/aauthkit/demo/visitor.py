@@ -16,6 +16,24 @@ import httpx2
 
 from ..egress import Egress
 
+HEADINGS: Final = {
+    "mission": "proposes a mission",
+    "update": "says that its work has changed",
+    "completion": "says that its mission is done",
+    "permission": "asks whether it may do something",
+    "question": "has a question for you",
+    "relay": "needs you at another place",
+}
+"""By which words of its heading a page's kind of question is known, where it is not one for a token."""
+_DOES: Final = {
+    "identity": "approves the agent's acting as them there",
+    "mission": "approves the mission",
+    "update": "accepts the change",
+    "completion": "agrees that it is done",
+    "permission": "allows it",
+    "question": "answers",
+    "relay": "goes there",
+}
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at what waits."""
 
@@ -44,6 +62,7 @@ class _Reader(HTMLParser):
         self._form: Form | None = None
         self._skip = 0
         self._in_heading = False
+        self._writing: str | None = None
         self.heading = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -59,6 +78,9 @@ class _Reader(HTMLParser):
             self._in_heading = True
         elif self._form is not None and tag in ("input", "button"):
             self._field(tag, found)
+        elif self._form is not None and tag == "textarea":
+            self._writing = found.get("name", "")
+            self._form.fields.append((self._writing, ""))
 
     def _field(self, tag: str, found: dict[str, str]) -> None:
         assert self._form is not None
@@ -79,8 +101,13 @@ class _Reader(HTMLParser):
             self._skip -= 1
         elif tag == "h1":
             self._in_heading = False
+        elif tag == "textarea":
+            self._writing = None
 
     def handle_data(self, data: str) -> None:
+        if self._writing is not None and self._form is not None:
+            self._form.fields[-1] = (self._writing, self._form.fields[-1][1] + data)
+            return
         if not self._skip and data.strip():
             self.text.append(data.strip())
             if self._in_heading:
@@ -146,10 +173,8 @@ def _page(response: httpx2.Response) -> Page:
 
 @dataclass
 class Script:
-    """What the person does: who they are, which scope values they approve, which kind of question they deny, and for
-    how long they decide.
-
-    A question is of the kind `identity` or `scope`; an identity is approved as it is.
+    """What the person does: who they are, which scope values they approve, which kind of question they deny, for how
+    long they decide, and what they answer to an agent's own question.
     """
 
     name: str
@@ -159,6 +184,7 @@ class Script:
     approves: frozenset[str] = frozenset()
     denies: frozenset[str] = frozenset()
     memory: str = "once"
+    answers: str = "Yes."
     told: Callable[[str], None] = lambda _text: None
 
 
@@ -209,25 +235,31 @@ class ScriptedPerson:
     async def _decide(self, page: Page) -> None:
         form = page.form("/decide/")
         asked = form.choices.get("scope", [])
-        kind = "scope" if asked else "identity"
+        kind = (
+            "scope" if asked else next((kind for kind, words in HEADINGS.items() if words in page.heading), "identity")
+        )
         denied = kind in self._script.denies
-        chosen = [("scope", value) for value in asked if value in self._script.approves]
-        if self._script.memory not in form.choices.get("memory", []):
-            raise VisitFailed(f"there is no choice {self._script.memory!r}: {page.text[:300]}")
-        fields = [(name, value) for name, value in form.fields if name not in ("scope", "memory")]
-        chosen.append(("memory", self._script.memory))
+        chosen = self._choices(page, form, kind)
+        named = {"scope", *(name for name, _ in chosen)}
+        fields = [(name, value) for name, value in form.fields if name not in named]
         verdict = ("verdict", "denied" if denied else "approved")
         page = await self._visitor.post(page, form, [*fields, *chosen, verdict])
         if not page.heading.startswith("You denied" if denied else "You approved"):
             raise VisitFailed(f"the decision was not taken: {page.text[:300]}")
-        what = (
-            f"{sum(name == 'scope' for name, _ in chosen)} of {len(asked)} things"
-            if asked
-            else "the agent's acting as them there"
-        )
-        did = "denies it" if denied else f"approves {what}"
-        self._script.told(f"{self._script.called} reads who asks for what, and {did}")
+        did = _DOES.get(kind) or f"approves {sum(name == 'scope' for name, _ in chosen)} of {len(asked)} things"
+        self._script.told(f"{self._script.called} reads who asks for what, and {'denies it' if denied else did}")
         self.decided.append(kind)
+
+    def _choices(self, page: Page, form: Form, kind: str) -> list[tuple[str, str]]:
+        """What the script has to say on this page. Raises `VisitFailed` where the page does not offer it."""
+        if kind == "question":
+            return [("answer", self._script.answers)]
+        if kind in HEADINGS:
+            return []
+        if self._script.memory not in form.choices.get("memory", []):
+            raise VisitFailed(f"there is no choice {self._script.memory!r}: {page.text[:300]}")
+        approved = [("scope", value) for value in form.choices.get("scope", []) if value in self._script.approves]
+        return [*approved, ("memory", self._script.memory)]
 
     async def close(self) -> None:
         """Close the browser."""

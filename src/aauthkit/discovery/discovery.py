@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from ..egress import EgressError, Http
+from ..egress import EgressError, Http, read_url
 from ..protocol.identifiers import InvalidIdentifier, check_server_identifier
 from ..protocol.jose import JoseError, KeyRejected, PublicKey, key_from_jwks, parse_json
 from ..protocol.messages import Answer
@@ -70,6 +70,7 @@ class Discovery:
         self._max_fetches = max_fetches
         self._fetch_seconds = fetch_seconds
         self._local: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
+        self._local_keys: dict[tuple[str, str], tuple[Mapping[str, Any], dict[str, PublicKey]]] = {}
         self._flights: set[asyncio.Task[None]] = set()
 
     def serve_locally(self, iss: str, dwk: str, jwks: Callable[[], Mapping[str, Any]]) -> None:
@@ -83,7 +84,7 @@ class Discovery:
         """
         if (iss, dwk) in self._local:
             try:
-                return key_from_jwks(self._local[iss, dwk](), kid)
+                return self._served(iss, dwk, kid)
             except KeyRejected:
                 return None
         issuer = self._shelves.proven(iss)
@@ -117,7 +118,10 @@ class Discovery:
         Their browser is what looks its name up, so that a name says no more than an address written out.
         """
         try:
-            self._http.egress.check_literal(read_url(url, self._http.egress.loopback).host)
+            egress = self._http.egress
+            target = read_url(url, egress.loopback)
+            if egress.fixed(target.host, target.port) is None:
+                egress.check_literal(target.host)
         except EgressError:
             return False
         return True
@@ -151,12 +155,26 @@ class Discovery:
 
     def _local_key(self, iss: str, dwk: str, kid: str) -> PublicKey:
         try:
-            key = key_from_jwks(self._local[iss, dwk](), kid)
+            key = self._served(iss, dwk, kid)
         except KeyRejected as error:
             raise DiscoveryFailed(error.code, "the key of that kid cannot be used") from error
         if key is None:
             raise DiscoveryFailed("unknown_key", "no key of that kid is published here")
         return key
+
+    def _served(self, iss: str, dwk: str, kid: str) -> PublicKey | None:
+        """A key of our own; what was read of a set stands while that very set is served."""
+        document = self._local[iss, dwk]()
+        read, keys = self._local_keys.get((iss, dwk), (None, {}))
+        if read is not document:
+            keys = {}
+            self._local_keys[iss, dwk] = document, keys
+        if kid not in keys:
+            found = key_from_jwks(document, kid)
+            if found is None:
+                return None
+            keys[kid] = found
+        return keys[kid]
 
     def _issuer(self, iss: str, dwk: str) -> Issuer:
         try:

@@ -50,6 +50,7 @@ class FixedKey:
 
     def __init__(self, key: SigningKey) -> None:
         self._key = key
+        self._jwks = {"keys": [{**key.public.jwk, "use": "sig"}]}
 
     @property
     def current(self) -> SigningKey:
@@ -58,4 +59,4 @@ class FixedKey:
 
     def jwks(self) -> Mapping[str, Any]:
         """A set of this one key."""
-        return {"keys": [{**self._key.public.jwk, "use": "sig"}]}
+        return self._jwks

@@ -34,6 +34,14 @@ class KeyStanding:
     until: int | None
 
 
+def standing_of(entry: Entry, lifetime: int) -> KeyStanding:
+    """A key as its owner sees it, where tokens live `lifetime` seconds at most."""
+    public = entry.public
+    return KeyStanding(
+        public.thumbprint, public.alg, entry.state, entry.created, entry.signs_from, entry.until(lifetime)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What was read: the keys, how they are sealed if they are, and which file that was."""
@@ -45,11 +53,12 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What the keys are at present, until something changes."""
+    """What the keys are from `since` on, until something changes."""
 
     present: KeySet
     current: SigningKey
     jwks: Mapping[str, Any]
+    since: float
     until: float
 
 
@@ -120,18 +129,13 @@ class KeyFile:
 
     def standing(self) -> Sequence[KeyStanding]:
         """Every key that is published now, the newest first."""
-        return [self._standing(entry) for entry in self._present().present.entries]
-
-    def _standing(self, entry: Entry) -> KeyStanding:
-        until = entry.until(self.lifetime)
-        public = entry.public
-        return KeyStanding(public.thumbprint, public.alg, entry.state, entry.created, entry.signs_from, until)
+        return [standing_of(entry, self.lifetime) for entry in self._present().present.entries]
 
     def _present(self) -> _View:
         """The keys as they are now."""
         self._follow()
         now = self._clock()
-        if not now < self._view.until:
+        if not self._view.since <= now < self._view.until:  # a clock may also step back
             self._view = self._look(now)
         return self._view
 
@@ -158,7 +162,7 @@ class KeyFile:
         present = self._read.keys.at(now, self.lifetime)
         current = present.current.key
         assert current is not None
-        return _View(present, current, present.jwks(), present.changes_at(self.lifetime))
+        return _View(present, current, present.jwks(), now, present.changes_at(self.lifetime))
 
     # Changing it.
 
@@ -176,7 +180,7 @@ class KeyFile:
                 raise KeyFileError(f"{self.path}: {error}") from error
             self._save(changed, read.sealed)
         assert changed.next is not None
-        return self._standing(changed.next)
+        return standing_of(changed.next, self.lifetime)
 
     def protect(self, seal: Seal | None) -> None:
         """Seal the private keys under `seal` from now on, or with `None` leave them open. Raises `KeyFileError`.

@@ -11,12 +11,13 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ..protocol.jose import SigningKey
 from ..store import Database, Migration, StoreError
 from .documents import Documents
+from .keyfile import KeyStanding, standing_of
 from .keyset import LONGEST_LIFETIME, PUBLISHED_BEFORE, KeySet
 from .private_files import KeyFileError
 from .sealing import KEY, PASSPHRASE, Seal
@@ -65,14 +66,15 @@ class StoredKeys:
     def __repr__(self) -> str:
         return f"StoredKeys({self.name!r})"
 
-    async def open(self) -> StoredKeys:
-        """Read the set, or make it, and follow what other replicas change."""
+    async def open(self, *, make: bool = True) -> StoredKeys:
+        """Read the set, or `make` it where there is none, and follow what other replicas change."""
         if self._documents.seal is None:
             raise KeyFileError(
                 f"the key set {self.name} is kept in a database, where it has to be sealed: set {PASSPHRASE} or {KEY}"
             )
         await self._database.migrate(MIGRATIONS)
-        await self._make()
+        if make:
+            await self._make()
         await self._read()
         if self._following is None:
             self._following = asyncio.create_task(self._follow(), name="aauthkit-key-set")
@@ -99,8 +101,11 @@ class StoredKeys:
     def _present(self) -> KeySet:
         if self._keys is None:
             raise RuntimeError("the key set was not opened")
-        self._keys = self._keys.at(self._clock(), self.lifetime)
-        return self._keys
+        return self._keys.at(self._clock(), self.lifetime)  # from what was read: a clock may also step back
+
+    def standing(self) -> Sequence[KeyStanding]:
+        """Every key that is published now, the newest first."""
+        return [standing_of(entry, self.lifetime) for entry in self._present().entries]
 
     async def rotate(self, *, delay: int = PUBLISHED_BEFORE) -> str:
         """Publish a next key, which signs `delay` seconds from now, and tell its name; the one there is, if one waits.
@@ -113,7 +118,7 @@ class StoredKeys:
                 f"SELECT document FROM key_sets WHERE name = :name{self._database.for_update}", name=self.name
             )
             if row is None:
-                raise KeyFileError(f"the key set {self.name} is gone")
+                raise KeyFileError(f"the database holds no key set {self.name}")
             keys, sealed = self._documents.read(row["document"])
             fresh = SigningKey.generate(self._random, keys.current.public.alg)
             try:
@@ -148,7 +153,7 @@ class StoredKeys:
     async def _read(self) -> None:
         row = await self._database.fetch_one("SELECT document FROM key_sets WHERE name = :name", name=self.name)
         if row is None:
-            raise KeyFileError(f"the key set {self.name} is gone")
+            raise KeyFileError(f"the database holds no key set {self.name}")
         keys, _ = await asyncio.to_thread(self._documents.read, row["document"])
         self._keys = keys
 

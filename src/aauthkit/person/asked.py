@@ -127,7 +127,8 @@ class Asked:
     For a token it names `resource` and `scope`; anything else is in `about`. `mission` is the one it belongs to, and
     `evidence` names what proves the request.
     `reaches_person` and `answers_questions` are what the agent says it can do (draft-11 §11.7). `sub` is the person as
-    the resource knows them, `expects` its hint at them, `errand` what it needs of them first. `changes` counts how often the agent replaced its request (§7.5.2.2).
+    the resource knows them, `expects` its hint at them, `errand` what it needs of them first. `changes` counts how
+    often the agent replaced its request (§7.5.2.2).
     """
 
     kind: Kind

@@ -22,9 +22,11 @@ from ..store import Database
 from ..trust import Trust
 from ..web import Pages
 from . import consents
+from .accepted import Accepted
 from .clarifying import Clarifying
 from .conversation import ANSWER_WITHIN
 from .deciding import Deciding
+from .errands import Errands
 from .governing import Governing
 from .granting import Granting
 from .intake import Intake
@@ -66,6 +68,7 @@ class Ground:
     database: Database
     discovery: Discovery
     accounts: Accounts
+    tenant: str | None
     trust: Trust
     loopback: LoopbackProfile
     terms: Terms
@@ -94,6 +97,7 @@ class Built:
             issuer, database, outbox=self.outbox, revoking=self.revoking, audit=self.audit, clock=clock
         )
         self.revocations = self._make_revocations()
+        self.accepted = Accepted(database)
         self.intake = self._make_intake(replay)
         self.granting = Granting(self.revoking, self.audit, random_bytes=ground.random_bytes)
         self.governing = Governing(
@@ -110,6 +114,14 @@ class Built:
             database, deferred=self.deferred, questions=self.questions, within=ground.terms.answer, clock=clock
         )
         self.deciding = self._make_deciding()
+        self.errands = Errands(
+            issuer,
+            database,
+            deferred=self.deferred,
+            questions=self.questions,
+            clock=clock,
+            random_bytes=ground.random_bytes,
+        )
 
     def _make_revocations(self) -> Revocations:
         """Agent providers revoke agent tokens here, resources their resource tokens (draft-11 §11.12.2)."""
@@ -136,6 +148,7 @@ class Built:
         return Intake(
             ground.issuer,
             ground.database,
+            accepted=self.accepted,
             discovery=ground.discovery,
             trust=ground.trust,
             loopback=ground.loopback,
@@ -163,6 +176,7 @@ class Built:
             ground.keys,
             for_update=ground.database.for_update,
             audit=self.audit,
+            tenant=ground.tenant,
             is_revoked=self.revocations.is_revoked,
             clock=ground.clock,
             random_bytes=ground.random_bytes,
@@ -176,6 +190,7 @@ class Built:
             accounts=ground.accounts,
             evidence=Keeping(ground.issuer, ground.database, kept=ground.terms.evidence_kept, clock=ground.clock),
             judging=judging,
+            accepted=self.accepted,
             clock=ground.clock,
         )
 

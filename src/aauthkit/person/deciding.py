@@ -20,8 +20,8 @@ from ..store import Database, Transaction
 from . import consents, logbook, missions, noes, records
 from .asked import Asked
 from .consent import TOKENS, Memory, Standing, revise
-from .judging import beyond_limits
 from .granting import NOTHING_MORE, Given, Granting
+from .judging import beyond_limits
 from .questions import Question, Questions
 from .revoking import Revoking
 

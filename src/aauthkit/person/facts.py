@@ -18,7 +18,16 @@ from .limits import PERMISSIONS, TOKENS
 from .missions import OwnMission
 
 REQUEST: Final = Shape(
-    {"kind": "text", "justification": "text", "platform": "text", "device": "text", "prompt": "texts"}
+    {
+        "kind": "text",
+        "justification": "text",
+        "platform": "text",
+        "device": "text",
+        "prompt": "texts",
+        "login_hint": "text",
+        "tenant": "text",
+        "domain_hint": "text",
+    }
 )
 AGENT: Final = Shape({"id": "text", "name": "text", "provider": "text", "provider_name": "text"})
 PERSON: Final = Shape({"id": "text", "known": "flag"})
@@ -63,6 +72,9 @@ def facts_of(
             "platform": asked.claimed.platform,
             "device": asked.claimed.device,
             "prompt": sorted(asked.prompt),
+            "login_hint": asked.claimed.login_hint,
+            "tenant": asked.claimed.tenant,
+            "domain_hint": asked.claimed.domain_hint,
         },
         "agent": {
             "id": asked.agent_sub,

@@ -36,10 +36,11 @@ from ..serving import Request
 from ..store import Database
 from ..trust import Trust
 from ..verification import Accepts, Verified, Verifier, never_revoked
-from . import consents, missions, records
+from . import answers, consents, missions, records
+from .accepted import Accepted
 from .asked import Asked, ask_identity, ask_scope
 from .missions import OwnMission
-from .quota import ResourceQuota
+from .quota import Misses, ResourceQuota
 from .records import Issued
 from .requests import Declared, PersonTokenRequest
 from .revoking import WHY
@@ -48,7 +49,6 @@ log = logging.getLogger("aauthkit.person")
 
 ACCEPTS: Final = Accepts(schemes=("jwt",), token_types=frozenset({AGENT_TYP}))
 """What every endpoint for agents takes (draft-11 §7)."""
-MAX_REMEMBERED: Final = 4096
 FORGET_EVERY: Final = 60
 """Seconds between two sweeps of what is over."""
 
@@ -65,6 +65,7 @@ class Intake:
         issuer: str,
         database: Database,
         *,
+        accepted: Accepted,
         discovery: Discovery,
         trust: Trust,
         loopback: LoopbackProfile = NO_LOOPBACK,
@@ -99,11 +100,15 @@ class Intake:
             discovery, trust, loopback=loopback, ceilings=ceilings, is_revoked=is_revoked, clock=clock
         )
         self._quota = ResourceQuota()
-        self._noted: dict[tuple[str, str], int] = {}
+        self._misses = Misses()
+        self._accepted = accepted
         self._swept = 0
 
-    async def agent(self, request: Request) -> tuple[Agent, Verified]:
-        """The agent that signed, if it is one of this server's (draft-11 §5.3.3, §7)."""
+    async def agent(self, request: Request, *, note: bool = True) -> tuple[Agent, Verified]:
+        """The agent that signed, if it is one of this server's (draft-11 §5.3.3, §7).
+
+        Its token is put on record here, or with the answer by whoever says `note=False` (`Accepted`).
+        """
         verified = await self._verifier.verify(request.as_signed(self.issuer, prefix=self._prefix), ACCEPTS)
         agent = verified.caller
         assert isinstance(agent, Agent)
@@ -111,7 +116,9 @@ class Intake:
             raise Problem("invalid_request", "a sub-agent does not ask for itself: its parent does")
         if agent.ps != self.issuer:
             raise Problem("invalid_request", "the agent token does not name this server as the agent's person server")
-        await self._note(agent)
+        await self._sweep()
+        if note:
+            await self._accepted.note(agent)
         return agent, verified
 
     async def proof(self, verified: Verified) -> Evidence:
@@ -146,12 +153,15 @@ class Intake:
         """
         if s256 is None:
             return None
+        now = self._clock()
+        self._misses.check(agent.sub, now)
         person = await records.person_of(self._database, agent.iss, agent.sub)
         try:
-            return await missions.require_active(self._database, s256, agent.iss, agent.sub, person, self._clock())
+            return await missions.require_active(self._database, s256, agent.iss, agent.sub, person, now)
         except Problem as problem:
             if problem.code == "mission_not_found":
                 log.warning("agent %s named a mission that is not its own", agent.sub)
+                self._misses.count(agent.sub, now)
             raise
 
     async def scope(self, agent: Agent, resource_token: str, presented_token: str, declared: Declared) -> Asked:
@@ -162,6 +172,9 @@ class Intake:
         pair = await self._parameters.verify_pair(
             resource_token, presented_token, aud=self.issuer, ps=self.issuer, key=agent.key, admit=_check_served
         )
+        interaction = pair.resource.interaction
+        if interaction is not None and not self._discovery.admits_page(interaction["url"]):
+            raise Problem("invalid_resource_token", "nobody is sent to the url of its claim interaction")
         record = await self._presented(agent, pair.presented)
         mission = await self.mission(agent, pair.resource.mission_s256)  # draft-11 §6.7.2 step 4
         return ask_scope(
@@ -175,32 +188,26 @@ class Intake:
             mission=mission.read() if mission is not None else None,
         )
 
-    async def _note(self, agent: Agent) -> None:
-        """Put an accepted agent token on record, once (draft-11 §11.12.4 Records)."""
-        name = (agent.iss, agent.jti)
+    async def _sweep(self) -> None:
+        """Discard now and then what nothing can ask for any more."""
         now = int(self._clock())
-        if name in self._noted:
+        if now - self._swept < FORGET_EVERY:
             return
+        self._swept = now
         async with self._database.transaction() as tx:
-            await records.note_agent_token(tx, agent.iss, agent.jti, agent.sub, agent.exp)
-            if now - self._swept >= FORGET_EVERY:
-                await records.forget(tx, now)
-                await decisions.forget(tx, now)
-                await consents.forget(tx, now, self._decisions_kept)
-                await missions.forget(tx, now, self._decisions_kept)
-        self._swept = now if now - self._swept >= FORGET_EVERY else self._swept
-        if len(self._noted) >= MAX_REMEMBERED:
-            self._noted.clear()
-        self._noted[name] = agent.exp
+            await records.forget(tx, now)
+            await decisions.forget(tx, now)
+            await consents.forget(tx, now, self._decisions_kept)
+            await missions.forget(tx, now, self._decisions_kept)
+            await answers.forget(tx, now)
 
     async def _presented(self, agent: Agent, presented: PersonToken | AuthToken) -> Issued:
         """The record of a token this server issued, to this very agent, for the person it acts for (§13.14).
 
         Raises `Problem` `invalid_presented_token`, or `revoked_presented_token` for one that ended before its time.
         """
-        record = await records.find_issued(self._database, presented.jti)
-        person = await records.person_of(self._database, agent.iss, agent.sub)
-        if record is None or (record.agent_iss, record.agent_sub) != (agent.iss, agent.sub) or record.person != person:
+        record = await records.find_issued_to(self._database, presented.jti, agent.iss, agent.sub)
+        if record is None:
             raise Problem("invalid_presented_token", "presented_token: not one that was issued to this agent")
         if record.revoked is not None:
             raise Problem("revoked_presented_token", WHY["presented_token"])
@@ -247,9 +254,7 @@ def within(declared: Declared, mission: OwnMission | None) -> Declared:
 
 
 def _check_served(token: Token) -> None:
-    """What a resource token may not ask of this server, and what it must (draft-11 §6.7.1)."""
+    """What a resource token must say for this server to answer it (draft-11 §6.7.1)."""
     assert isinstance(token, ResourceToken)
-    if token.interaction is not None:
-        raise TokenRejected("an interaction of the resource's own is not served here")
     if not token.scope:
         raise TokenRejected("it names no scope")

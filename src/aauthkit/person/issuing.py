@@ -26,6 +26,7 @@ from ..verification import never_revoked
 from . import consents, logbook, missions, records
 from .asked import Asked
 from .consent import Covered, weigh
+from .footing import Footing, footing_of
 from .judging import STOPPED
 from .limits import TOKENS
 from .missions import OwnMission
@@ -65,12 +66,12 @@ class Issuing:
         self._clock = clock
         self._random = random_bytes
 
-    async def refuse(self, tx: Transaction, asked: Asked, agent: Agent, *, waited: bool) -> Answer | None:
+    def refuse(self, asked: Asked, agent: Agent, footing: Footing, *, waited: bool) -> Answer | None:
         """The refusal of a request that rests on a revoked token (draft-11 §11.12.5); `None` where none of them is.
 
         `waited`: its pending request ends with it; else the token itself is what the agent is told of.
         """
-        which = await self._revoked_of(tx, asked, agent)
+        which = self._revoked_of(asked, agent, footing)
         if which is None:
             return None
         if waited:
@@ -81,40 +82,37 @@ class Issuing:
             return Problem("revoked_resource_token", WHY[which]).answer()
         return Problem("revoked_presented_token", WHY[which]).answer()
 
-    async def _revoked_of(self, tx: Transaction, asked: Asked, agent: Agent) -> Which | None:
+    def _revoked_of(self, asked: Asked, agent: Agent, footing: Footing) -> Which | None:
         bounds = asked.bounds
         if self._is_revoked(agent.iss, agent.jti) or self._is_revoked(asked.agent_iss, bounds.agent_jti):
             return "agent_token"
         if bounds.resource_jti is not None and self._is_revoked(asked.resource, bounds.resource_jti):
             return "resource_token"
-        if bounds.presented_jti is None:
-            return None
-        presented = await records.find_issued(tx, bounds.presented_jti)
-        return "presented_token" if presented is not None and presented.revoked is not None else None
+        return "presented_token" if footing.presented_revoked else None
 
-    async def repeat(self, tx: Transaction, asked: Asked, agent: Agent, *, prompted: bool) -> Answer | None:
+    async def repeat(
+        self, tx: Transaction, asked: Asked, agent: Agent, footing: Footing, *, prompted: bool
+    ) -> Answer | None:
         """The answer this resource token had before, equal in all its token says; `None` where it had none.
 
         With `prompt=consent` only where that answer was asked for so.
         """
-        bounds = asked.bounds
-        if bounds.resource_jti is None:
+        if footing.answered is None or (prompted and not footing.prompted):
             return None
-        brought = await records.find_brought(tx, asked.resource, bounds.resource_jti)
-        if brought is None or brought.issued is None or (prompted and not brought.prompted):
-            return None
-        issued = await records.find_issued(tx, brought.issued)
+        issued = await records.find_issued(tx, footing.answered)
         now = int(self._clock())
         if issued is None or issued.exp <= now or issued.revoked is not None or not _is_for(issued, agent):
             return None
         return self._answer(issued, asked.tenant, agent, now)
 
-    async def settle(self, tx: Transaction, asked: Asked, agent: Agent, *, pending: str | None = None) -> Answer | None:
+    async def settle(
+        self, tx: Transaction, asked: Asked, agent: Agent, footing: Footing, *, pending: str | None = None
+    ) -> Answer | None:
         """The answer that earlier decisions give: a token, or a refusal; `None` where the person has to be asked.
 
         `pending` names the request that waited for it, if one did.
         """
-        person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
+        person = footing.person
         if person is None:
             return None
         now = self._clock()
@@ -125,15 +123,27 @@ class Issuing:
         ends = min(int(now) + HOUR, asked.bounds.ends, covered.ends or asked.bounds.ends)
         if ends <= now:
             return Problem("expired", "decided, but a token this rests on has expired: ask again from the top").answer()
+        refusal = await self._hold(tx, asked, person)
+        if refusal is not None:
+            return refusal
+        for decision in covered.unused:
+            await consents.use_once(tx, decision, agent.key.thumbprint, ends)
+        issued = await self._issue(tx, asked, agent, footing, covered, int(now), ends)
+        await self._note_answered(tx, asked, issued, pending)
+        return self._answer(issued, asked.tenant, agent, int(now))
+
+    async def _hold(self, tx: Transaction, asked: Asked, person: str) -> Answer | None:
+        """Keep the agent bound and going until the transaction ends; the refusal where it is not any more.
+
+        Where a transaction is the only one that writes, what it found at its beginning is so until its end.
+        """
+        if not self._for_update:
+            return None
         if await records.hold_agent(tx, asked.agent_iss, asked.agent_sub, self._for_update) != person:
             return Problem("denied", "the agent was released by its person").answer()
         if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
             return Problem("denied", STOPPED).answer()
-        for decision in covered.unused:
-            await consents.use_once(tx, decision, agent.key.thumbprint, ends)
-        issued = await self._issue(tx, asked, agent, person, covered, int(now), ends)
-        await self._note_answered(tx, asked, issued, pending)
-        return self._answer(issued, asked.tenant, agent, int(now))
+        return None
 
     async def person_tokens(self, tx: Transaction, asked: Asked, agent: Agent, own: OwnMission) -> dict[str, str]:
         """A person token for each resource approved with a mission (draft-11 §8.2).
@@ -145,15 +155,19 @@ class Issuing:
         for resource in mission.approved_resources:
             if limits.token(resource, frozenset(), await missions.counts(tx, own.s256), self._clock()) is not None:
                 continue
-            answer = await self.settle(tx, asked.at(resource, mission), agent)
+            at = asked.at(resource, mission)
+            answer = await self.settle(tx, at, agent, await footing_of(tx, at))
             if answer is not None and answer.status == 200:
                 tokens[resource] = json.loads(answer.body)["person_token"]
         return tokens
 
     async def _issue(
-        self, tx: Transaction, asked: Asked, agent: Agent, person: str, covered: Covered, now: int, ends: int
+        self, tx: Transaction, asked: Asked, agent: Agent, footing: Footing, covered: Covered, now: int, ends: int
     ) -> Issued:
-        sub = await records.subject(tx, person, asked.resource, b64url_encode(self._random(SUB_BYTES)), now)
+        person, sub = footing.person, footing.sub
+        assert person is not None
+        if sub is None:
+            sub = await records.subject(tx, person, asked.resource, b64url_encode(self._random(SUB_BYTES)), now)
         identity = asked.kind == "identity"
         issued = Issued(
             jti=b64url_encode(self._random(JTI_BYTES)),

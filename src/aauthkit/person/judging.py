@@ -17,11 +17,12 @@ from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, json_answer
 from ..protocol.problems import Problem
 from ..store import Statements, Transaction
-from . import consents, logbook, missions, noes, records
+from . import consents, logbook, missions, noes
 from .about import Action
 from .asked import Asked
 from .consent import TOKENS, Standing
 from .facts import facts_of
+from .footing import Footing
 from .granting import NOTHING_MORE, Granting
 from .missions import OwnMission
 from .rules import RuleBook
@@ -50,8 +51,8 @@ class Judgement:
 class InForce(Protocol):
     """Where the rules are kept."""
 
-    async def book(self, tx: Statements) -> RuleBook:
-        """Those in force now."""
+    async def book(self, tx: Statements, sha256: str | None) -> RuleBook:
+        """Those in force now; `sha256` is of those on record, as `tx` found them."""
         ...
 
 
@@ -75,19 +76,19 @@ class Judging:
         self._clock = clock
         self._random = random_bytes
 
-    async def judge(self, tx: Transaction, asked: Asked, person: str | None, *, waited: bool) -> Judgement:
+    async def judge(self, tx: Transaction, asked: Asked, footing: Footing, *, waited: bool) -> Judgement:
         """What stands against a request or for it, before anybody is asked.
 
         `waited`: it was decided by the person since. A permission was counted then; a token is only when it is issued.
         """
-        now = self._clock()
-        if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
+        now, person = self._clock(), footing.person
+        if footing.stopped:
             return Judgement(refusal=Problem("denied", STOPPED).answer())
         mission = await self._mission(tx, asked, person)
         if isinstance(mission, Problem):
             return Judgement(refusal=mission.answer())
         used = await missions.counts(tx, mission.s256) if mission is not None else {}
-        ruling = await self._ruling(tx, asked, person, mission, used, int(now))
+        ruling = await self._ruling(tx, asked, footing, mission, used, int(now))
         if ruling is not None and ruling.level == "never":
             await logbook.note(tx, asked, "refused", int(now), by=ruling.by)
             self._audit_of(tx, asked, "refused", person, by=ruling.by)
@@ -104,13 +105,13 @@ class Judging:
         self,
         tx: Transaction,
         asked: Asked,
-        person: str | None,
+        footing: Footing,
         mission: OwnMission | None,
         used: Mapping[str, float],
         now: int,
     ) -> Ruling | None:
-        book = await self._rules.book(tx)
-        return book.ruling(asked.kind, facts_of(asked, person, mission, used, now)) if book.rules else None
+        book = await self._rules.book(tx, footing.rules)
+        return book.ruling(asked.kind, facts_of(asked, footing.person, mission, used, now)) if book.rules else None
 
     async def _mission(self, tx: Transaction, asked: Asked, person: str | None) -> OwnMission | Problem | None:
         """The mission of a request, as it is now: the answer of §8.8 where it has ended since it was asked."""

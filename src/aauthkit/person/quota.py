@@ -1,4 +1,7 @@
-"""How many resources one agent may name: each is looked up and gets an identifier that is kept (draft-11 §7.1)."""
+"""How much one agent may name: resources, each looked up and kept (draft-11 §7.1), and missions not its own (§8.7).
+
+In memory: a second process counts for itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ MAX_AGENTS: Final = 10_000
 
 
 class ResourceQuota:
-    """Counts what each agent names. In memory: a second process has its own."""
+    """Counts the resources that each agent names."""
 
     def __init__(self, *, most: int = MOST, period: int = PERIOD) -> None:
         self._most = most
@@ -31,3 +34,29 @@ class ResourceQuota:
         named[resource] = now
         if len(self._named) > MAX_AGENTS:
             del self._named[next(iter(self._named))]
+
+
+class Misses:
+    """Counts how often each agent named a mission that is not there or not its own (draft-11 §8.7).
+
+    Nothing of what it named is kept.
+    """
+
+    def __init__(self, *, most: int = 60, period: int = PERIOD) -> None:
+        self._most = most
+        self._period = period
+        self._missed: dict[str, tuple[float, int]] = {}
+
+    def check(self, agent: str, now: float) -> None:
+        """Return if the agent may name a mission; raise `Problem` 429 after too many that were none of its own."""
+        since, count = self._missed.get(agent, (now, 0))
+        if count >= self._most and now < since + self._period:
+            wait = max(1, int(since + self._period - now))
+            raise Problem("slow_down", "this agent named too many missions that are not its own", retry_after=wait)
+
+    def count(self, agent: str, now: float) -> None:
+        """It named another one."""
+        since, count = self._missed.pop(agent, (now, 0))
+        self._missed[agent] = (since, count + 1) if now < since + self._period else (now, 1)
+        if len(self._missed) > MAX_AGENTS:
+            del self._missed[next(iter(self._missed))]

@@ -306,6 +306,19 @@ async def find_issued(tx: Statements, jti: str) -> Issued | None:
     return _issued(row) if row is not None else None
 
 
+async def find_issued_to(tx: Statements, jti: str, agent_iss: str, agent_sub: str) -> Issued | None:
+    """The same, if it was issued to this agent for the person it acts for now (draft-11 §13.14)."""
+    row = await tx.fetch_one(
+        """SELECT i.* FROM person_issued i
+           JOIN person_agents a ON a.agent_iss = i.agent_iss AND a.agent_sub = i.agent_sub AND a.person = i.person
+           WHERE i.jti = :jti AND i.agent_iss = :iss AND i.agent_sub = :sub""",
+        jti=jti,
+        iss=agent_iss,
+        sub=agent_sub,
+    )
+    return _issued(row) if row is not None else None
+
+
 async def issued(tx: Statements, person: str | None = None) -> list[Issued]:
     """The tokens on record, newest first; those of one person if given."""
     rows = await tx.fetch_all(

@@ -33,8 +33,9 @@ _UNSERVED: Final = ("upstream_token", "subagent_token")
 class Declared:
     """What the agent says of itself and of this request: its own claims, shown as such (draft-11 §7.4).
 
-    `prompt` says how the person is to be met, the hints whom the agent expects; neither chooses a person (§13.14). `capabilities` is `None` where the request names none: within a mission
-    those captured at its approval hold (draft-11 §7.2.1).
+    `prompt` says how the person is to be met, the hints whom the agent expects; neither chooses a person (§13.14).
+    `capabilities` is `None` where the request names none: within a mission those captured at its approval hold
+    (draft-11 §7.2.1).
     """
 
     capabilities: frozenset[str] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..accounts import Accounts
 from ..callers import Agent
 from ..protocol.jose import b64url_encode
 from ..protocol.messages import Answer, json_answer
@@ -15,14 +16,15 @@ from .issuing import Issuing
 from .judging import GRANTED
 
 FOR_THE_PERSON: Final = ("interaction", "payment")
-"""What this server can do for the person where it reaches them (draft-11 §8.2, `capabilities`)."""
+"""What this server can do where it reaches the person: where a page of theirs is open (draft-11 §8.2)."""
 
 
 class Resolving:
     """Makes answers of outcomes, for one person server."""
 
-    def __init__(self, issuing: Issuing) -> None:
+    def __init__(self, issuing: Issuing, accounts: Accounts) -> None:
         self._issuing = issuing
+        self._accounts = accounts
 
     async def answer(self, tx: Transaction, asked: Asked, agent: Agent, outcome: Mapping[str, Any]) -> Answer:
         """The terminal answer of a request that was allowed."""
@@ -41,12 +43,12 @@ class Resolving:
         """The mission, in the bytes that were kept, with what opens its resources (draft-11 §8.2)."""
         own = await missions.by_s256(tx, s256)
         assert own is not None
+        reached = await self._accounts.page_alive(own.person, tx)
         body: dict[str, Any] = {
             "s256": s256,
             "mission": b64url_encode(own.blob),
-            "capabilities": list(FOR_THE_PERSON),
+            "capabilities": list(FOR_THE_PERSON) if reached else [],
         }
-        mission = own.read()
-        if mission.approved_resources:
-            body["person_tokens"] = await self._issuing.person_tokens(tx, asked, agent, mission)
+        if own.read().approved_resources:
+            body["person_tokens"] = await self._issuing.person_tokens(tx, asked, agent, own)
         return json_answer(200, body)

@@ -29,6 +29,7 @@ WHY: Final[Mapping[Which, str]] = {
     "presented_token": "the presented token it was asked with was revoked",
     "mission": "the mission it belongs to was ended",
     "agent": "the person stopped the agent",
+    "errand": "the resource could not finish what it needed of the person",
     "person": "the account of the person it acts for was switched off",
 }
 """What the agent reads beside `revoked` (draft-11 §11.9.4)."""

@@ -9,9 +9,12 @@ from ..protocol.tokens import PERSON_DWK
 from ..revocation import Revocations
 from ..serving import Route, Routes
 from ..web import static_routes
+from .errands import BACK
 from .pages.arrival import Arrival
+from .pages.before import Before
 from .pages.decision import Decision
 from .pages.desk import ALIVE_PATH
+from .pages.governed import Governed
 from .pages.home import Home
 from .pages.signing import Signing
 
@@ -24,7 +27,9 @@ def routes(
     *,
     arrival: Arrival,
     decision: Decision,
+    before: Before,
     home: Home,
+    governed: Governed,
     signing: Signing,
     revocations: Revocations,
 ) -> Routes:
@@ -54,6 +59,14 @@ def routes(
         Route("GET", "/decide/{page}", decision.look),
         Route("POST", "/decide/{page}", decision.decide),
         Route("POST", "/decide/{page}/ask", decision.ask),
+        Route("POST", "/decide/{page}/account", before.choose),
+        Route("POST", "/decide/{page}/errand", before.set_out),
+        Route("GET", f"{BACK}/{{ticket}}", before.come_back),
+        Route("GET", "/agents", governed.agents),
+        Route("POST", "/agents/{act}", governed.govern_agent),
+        Route("GET", "/missions", governed.missions),
+        Route("GET", "/missions/{s256}", governed.mission),
+        Route("POST", "/missions/{s256}", governed.end),
         Route("GET", "/signin", signing.sign_in_page),
         Route("POST", "/signin", signing.sign_in),
         Route("GET", "/signup", signing.sign_up_page),

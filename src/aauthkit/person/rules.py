@@ -201,7 +201,7 @@ class FixedRules:
     def __init__(self, book: RuleBook) -> None:
         self._book = book
 
-    async def book(self, tx: Statements) -> RuleBook:
+    async def book(self, tx: Statements, sha256: str | None) -> RuleBook:
         """The rules that are in force."""
         return self._book
 
@@ -212,16 +212,25 @@ class StoredRules:
     def __init__(self) -> None:
         self._known = EMPTY
 
-    async def book(self, tx: Statements) -> RuleBook:
-        """Those in force now; the text is read only where it is another than the last. Raises `PolicyError`."""
-        row = await tx.fetch_one("SELECT sha256 FROM person_rules WHERE only_one = 1")
-        if row is None:
+    async def book(self, tx: Statements, sha256: str | None) -> RuleBook:
+        """Those in force now; the text is read only where it is another than the last. Raises `PolicyError`.
+
+        `sha256` is of the text on record, `None` where there is none.
+        """
+        if sha256 is None:
             return EMPTY
-        if row["sha256"] != self._known.sha256:
+        if sha256 != self._known.sha256:
             text = await tx.fetch_one("SELECT text FROM person_rules WHERE only_one = 1")
-            assert text is not None
+            if text is None:
+                return EMPTY  # cleared in this moment
             self._known = read_rules(text["text"])
         return self._known
+
+
+async def sha256_on_record(tx: Statements) -> str | None:
+    """The SHA-256 of the rules on record."""
+    row = await tx.fetch_one("SELECT sha256 FROM person_rules WHERE only_one = 1")
+    return row["sha256"] if row is not None else None
 
 
 async def set_rules(tx: Transaction, book: RuleBook, now: int) -> None:

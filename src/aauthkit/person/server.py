@@ -27,7 +27,7 @@ from ..operations import Metrics
 from ..outbound import Outbound
 from ..protocol.identifiers import NO_LOOPBACK, LoopbackProfile, check_server_identifier
 from ..protocol.jose import ALGORITHMS
-from ..protocol.messages import Answer, json_answer
+from ..protocol.messages import Answer, Refusal, json_answer
 from ..protocol.problems import Problem
 from ..protocol.tokens import (
     DEFAULT_CEILINGS,
@@ -43,7 +43,9 @@ from . import records
 from .asked import Asked, owner_of
 from .building import DEFAULT_TERMS, Built, Ground, Terms
 from .pages.arrival import Arrival
+from .pages.before import Before
 from .pages.decision import Decision
+from .pages.governed import Governed
 from .pages.home import Home
 from .pages.signing import Signing
 from .requests import (
@@ -72,6 +74,7 @@ class PersonServer:
 
     - `trust`: the agent providers whose agents are served, and the resources they may be taken to; no defaults.
     - `discovery`: finds the keys and metadata of both, and serves this server's own keys to itself.
+    - `tenant`: the organization whose people these are, if it is one's: told to every resource (draft-11 §13.10).
     - `accounts`: the people; made on the same database where none is given.
     - `rules`: what is decided before a person is asked; where none are given, those on record (`set_rules`).
     - `checkpoints`: ties the audit log together, under a key of its own; none are made where it is not given.
@@ -90,6 +93,7 @@ class PersonServer:
         database: Database,
         discovery: Discovery,
         trust: Trust,
+        tenant: str | None = None,
         accounts: Accounts | None = None,
         loopback: LoopbackProfile = NO_LOOPBACK,
         shown: Shown = Shown(),
@@ -116,6 +120,7 @@ class PersonServer:
             database=database,
             discovery=discovery,
             accounts=self.accounts,
+            tenant=tenant,
             trust=replace(trust, person_servers=frozenset({issuer})),
             loopback=loopback,
             terms=terms,
@@ -130,15 +135,18 @@ class PersonServer:
         self._own_http = Http(Egress(loopback=loopback)) if outbound is None else None
         built = Built(ground, rules, outbound or Outbound(self._own_http or Http(), clock=clock), replay)
         self.audit, self.steward = built.audit, built.steward
+        self.steward.watch(self.accounts)
         self._outbox, self._revocations, self._deferred = built.outbox, built.revocations, built.deferred
-        self._intake, self._governing = built.intake, built.governing
+        self._intake, self._accepted, self._governing = built.intake, built.accepted, built.governing
         self._room, self._clarifying = built.room, built.clarifying
         self._desk = built.desk(shown.name)
         self._routes = routes(
             self,
             arrival=Arrival(self._desk),
             decision=Decision(self._desk, built.deciding, self._clarifying),
+            before=Before(self._desk, built.errands),
             home=Home(self._desk, built.revoking),
+            governed=Governed(self._desk, self.steward),
             signing=Signing(self._desk),
             revocations=self._revocations,
         )
@@ -236,19 +244,27 @@ class PersonServer:
 
     async def person_token(self, request: Request) -> Answer:
         """POST to the person token endpoint (draft-11 §7.1)."""
-        agent, verified = await self._intake.agent(request)
-        wanted = read_person_token_request(await request.read_json(verified.digest()), self._ground.loopback)
-        asked = await self._intake.identity(agent, wanted)
-        proof = await self._intake.proof(verified)
-        return await self._room.ask(request, asked, agent, proof, ask_anyway=wanted.declared.ask_anyway)
+        agent, verified = await self._intake.agent(request, note=False)
+        try:
+            wanted = read_person_token_request(await request.read_json(verified.digest()), self._ground.loopback)
+            asked = await self._intake.identity(agent, wanted)
+            proof = await self._intake.proof(verified)
+            return await self._room.ask(request, asked, agent, proof, ask_anyway=wanted.declared.ask_anyway)
+        except Refusal:
+            await self._accepted.note(agent)  # its token was accepted, whatever was wrong with the rest
+            raise
 
     async def auth_token(self, request: Request) -> Answer:
         """POST to the auth token endpoint (draft-11 §7.2)."""
-        agent, verified = await self._intake.agent(request)
-        wanted = read_auth_token_request(await request.read_json(verified.digest()))
-        asked = await self._intake.scope(agent, wanted.resource_token, wanted.presented_token, wanted.declared)
-        proof = await self._intake.proof(verified)
-        return await self._room.ask(request, asked, agent, proof, ask_anyway=wanted.declared.ask_anyway)
+        agent, verified = await self._intake.agent(request, note=False)
+        try:
+            wanted = read_auth_token_request(await request.read_json(verified.digest()))
+            asked = await self._intake.scope(agent, wanted.resource_token, wanted.presented_token, wanted.declared)
+            proof = await self._intake.proof(verified)
+            return await self._room.ask(request, asked, agent, proof, ask_anyway=wanted.declared.ask_anyway)
+        except Refusal:
+            await self._accepted.note(agent)
+            raise
 
     async def propose(self, request: Request) -> Answer:
         """POST to the mission endpoint (draft-11 §8.1)."""
@@ -268,11 +284,17 @@ class PersonServer:
 
     async def interaction(self, request: Request) -> Answer:
         """POST to the interaction endpoint (draft-11 §7.6)."""
-        return await self._govern(request, self._governing.interaction)
+        agent, verified = await self._intake.agent(request)
+        asked = await self._governing.interaction(agent, await request.read_json(verified.digest()))
+        own = await self._room.relay_own(request, asked, agent)
+        if own is not None:
+            return own
+        return await self._room.ask(request, asked, agent, await self._intake.proof(verified), ask_anyway=False)
 
     async def record(self, request: Request) -> Answer:
         """POST to the audit endpoint (draft-11 §7.8)."""
         agent, verified = await self._intake.agent(request)
+        await self._room.check_agent(agent)
         return await self._governing.audit(agent, await request.read_json(verified.digest()))
 
     async def _govern(self, request: Request, read: Callable[[Agent, Mapping[str, Any]], Awaitable[Asked]]) -> Answer:
@@ -291,6 +313,7 @@ class PersonServer:
         agent, verified = await self._intake.agent(request)
         body = await request.read_json(verified.digest())
         await self._clarifying.check_addressed(pending, agent)
+        await self._room.check_agent(agent)
         action = read_action(body)
         if isinstance(action, ClarificationResponse):
             return await self._room.look(await self._clarifying.answer(pending, agent, action.text))

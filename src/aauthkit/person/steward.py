@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import decisions as queue
 from .. import deferred as waiting_room
+from ..accounts import Accounts
 from ..audit import MIGRATIONS as AUDIT_TABLES
 from ..audit import AuditLog
 from ..deferred import Deferred
@@ -28,7 +29,7 @@ from .missions import Entry, OwnMission, Reason
 from .questions import LIFETIME, Questions
 from .records import BoundAgent, Issued
 from .revoking import Revoking
-from .rules import RuleBook, StoredRules, set_rules
+from .rules import RuleBook, StoredRules, set_rules, sha256_on_record
 
 MAX_RECORDINGS = 10_000
 
@@ -60,6 +61,10 @@ class Steward:
         shared = (*waiting_room.MIGRATIONS, *queue.MIGRATIONS, *REVOCATION_TABLES)
         await self._database.migrate((*shared, *AUDIT_TABLES, *records.MIGRATIONS))
         await self.audit.begin()
+
+    def watch(self, accounts: Accounts) -> None:
+        """Have what the agents of a person hold end when `accounts` switches them off."""
+        accounts.when_switched(self._revoking.switched)
 
     # Agents
 
@@ -127,7 +132,7 @@ class Steward:
 
     async def rules(self) -> RuleBook:
         """The rules in force. Raises `PolicyError` where an older release set what this one cannot read."""
-        return await StoredRules().book(self._database)
+        return await StoredRules().book(self._database, await sha256_on_record(self._database))
 
     async def set_rules(self, book: RuleBook) -> None:
         """Put rules in force, in every process of this server, with the next request; an empty book clears them."""

@@ -21,11 +21,14 @@ from ..protocol.messages import Answer, json_answer
 from ..protocol.problems import Problem
 from ..serving import Request
 from ..store import Database, Transaction
-from . import logbook, records
+from . import answers, logbook, missions, records
+from .about import Relay
+from .accepted import Accepted
 from .asked import Asked, owner_of
 from .consent import TOKENS
+from .footing import Footing, footing_of
 from .issuing import Issuing
-from .judging import Judging
+from .judging import STOPPED, Judging
 from .questions import Collided, Question, Questions
 from .resolving import Resolving
 from .revoking import WHY
@@ -34,6 +37,10 @@ ATTEMPTS: Final = 3
 """How often equal requests of one moment try to join each other."""
 CLARIFICATION: Final = Requirement("clarification")
 """The person asks something, and the agent is to answer (draft-11 §7.5.1)."""
+
+
+class _ReachUnknown(Exception):
+    """The person has to be asked, and whether they can be was not looked up: a page of theirs may be open."""
 
 
 class Room:
@@ -49,12 +56,14 @@ class Room:
         issuing: Issuing,
         accounts: Accounts,
         judging: Judging,
+        accepted: Accepted,
         evidence: Keeping,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._judging = judging
+        self._accepted = accepted
         self._evidence = evidence
-        self._resolving = Resolving(issuing)
+        self._resolving = Resolving(issuing, accounts)
         self._issuer = issuer
         self._database = database
         self._deferred = deferred
@@ -75,17 +84,58 @@ class Room:
         asked = replace(asked, evidence=proof.id)
         person = await records.person_of(self._database, asked.agent_iss, asked.agent_sub)
         await self.check_person(person)
-        reachable = asked.reaches_person or (person is not None and await self._accounts.page_alive(person))
-        for _ in range(ATTEMPTS):
+        if asked.kind == "relay" and not await self._is_here(person):
+            raise self._no_way(asked)
+        reachable = asked.reaches_person or None
+        for _ in range(1 + ATTEMPTS):
             try:
                 settled = await self._settle_or_open(asked, agent, proof, reachable=reachable, ask_anyway=ask_anyway)
             except Collided:
                 continue
+            except _ReachUnknown:
+                reachable = await self._is_here(person)
+                continue
+            self._accepted.is_kept(agent)
             if isinstance(settled, Answer):
                 return settled
             await self._deferred.wake(settled)  # the page that is open shows it at once
             return await self.poll(request, settled.id, agent)
         raise Problem("server_error", "equal requests collided", status=503, retry_after=1)
+
+    async def _is_here(self, person: str | None) -> bool:
+        """Whether a page of the person's is open."""
+        return person is not None and await self._accounts.page_alive(person)
+
+    def _no_way(self, asked: Asked) -> Problem:
+        """No page of the person's is open, to which another party's could be brought (draft-11 §7.6.2, §7.6.3)."""
+        if asked.reaches_person:
+            return Problem("interaction_unavailable", "no page of the person's is open here")
+        return Problem("user_unreachable", "no page of the person's is open here, and the agent reaches them no better")
+
+    async def relay_own(self, request: Request, asked: Asked, agent: Agent) -> Answer | None:
+        """The answer to a relay of a page of this server's own: that of the request itself (draft-11 §7.6.2).
+
+        `None` where it is another party's. Raises `Problem` for a page that is not of this agent's request.
+        """
+        relay = asked.about
+        if not isinstance(relay, Relay) or not relay.url.startswith(f"{self._issuer}/"):
+            return None
+        page = relay.url.removeprefix(self.page_url(""))
+        question = await self._questions.find(self._database, page, int(self._clock()))
+        pending = await self._deferred.find(self._database, question.pending) if question is not None else None
+        if pending is None or pending.owner != owner_of(agent):
+            raise Problem("invalid_request", "url is no page of a request of this agent's")
+        person = await records.person_of(self._database, agent.iss, agent.sub)
+        await self.check_person(person)
+        if person is None or not await self._accounts.page_alive(person):
+            raise self._no_way(asked)
+        return await self.poll(request, pending.id, agent)
+
+    async def check_agent(self, agent: Agent) -> None:
+        """Return if nothing is known against an agent and its person; raise `Problem` 403 otherwise."""
+        await self.check_person(await records.person_of(self._database, agent.iss, agent.sub))
+        if await records.is_stopped(self._database, agent.iss, agent.sub):
+            raise Problem("denied", STOPPED)
 
     async def check_person(self, person: str | None) -> None:
         """Return if nothing is known against the person an agent acts for; raise `Problem` 403 otherwise."""
@@ -96,40 +146,60 @@ class Room:
             raise Problem("denied", "the account of the person this agent acts for is switched off")
 
     async def _settle_or_open(
-        self, asked: Asked, agent: Agent, proof: Evidence, *, reachable: bool, ask_anyway: bool
+        self, asked: Asked, agent: Agent, proof: Evidence, *, reachable: bool | None, ask_anyway: bool
     ) -> Answer | PendingRequest:
+        """What was decided, or the request that waits. Raises `_ReachUnknown` where it depends on `reachable`."""
         now = int(self._clock())
         async with self._database.transaction() as tx:
-            person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
+            await self._accepted.note_in(tx, agent)
+            if asked.mission is not None and self._database.for_update:
+                await self._questions.hold(tx, asked.agent_iss, asked.agent_sub, now)  # before the mission
+            footing = await footing_of(tx, asked)
             await self._evidence.keep(tx, proof)
-            answer = await self._at_once(tx, asked, agent, person, ask_anyway=ask_anyway)
+            answer = await self._at_once(tx, asked, agent, footing, ask_anyway=ask_anyway)
             if answer is not None:
                 return answer
             if "none" in asked.prompt:
                 return Problem("user_unreachable", "the person has to be asked, and prompt=none forbids it").answer()
+            if reachable is None:
+                raise _ReachUnknown
             if not reachable:
                 return Problem("user_unreachable", "the person has to be asked: declare interaction").answer()
-            pending = await self._questions.ask(tx, asked, owner_of(agent), person, now, prompted=ask_anyway)
+            pending = await self._questions.ask(tx, asked, owner_of(agent), footing.person, now, prompted=ask_anyway)
             await logbook.note(tx, asked, "asked", now)
             return pending
 
     async def _at_once(
-        self, tx: Transaction, asked: Asked, agent: Agent, person: str | None, *, ask_anyway: bool
+        self, tx: Transaction, asked: Asked, agent: Agent, footing: Footing, *, ask_anyway: bool
     ) -> Answer | None:
         """The answer that needs nobody: what was decided before, by a person, a rule, or a mission's approval."""
-        answer = await self._issuing.refuse(tx, asked, agent, waited=False)
+        answer = self._issuing.refuse(asked, agent, footing, waited=False)
         if answer is not None:
             return answer
-        judgement = await self._judging.judge(tx, asked, person, waited=False)
-        answer = judgement.refusal or await self._issuing.repeat(tx, asked, agent, prompted=ask_anyway)
-        if answer is not None or ask_anyway:
+        judgement = await self._judging.judge(tx, asked, footing, waited=False)
+        answer = judgement.refusal or await self._issuing.repeat(tx, asked, agent, footing, prompted=ask_anyway)
+        if answer is None and asked.kind in answers.REPEATED:
+            answer = await self._again(tx, asked, agent, footing.person)
+        if answer is not None or ask_anyway or asked.errand_open:
             return answer
         if asked.kind in TOKENS:
-            settled = await self._issuing.settle(tx, asked, agent)
+            settled = await self._issuing.settle(tx, asked, agent, footing)
             if settled is not None:
                 return settled
-        outcome = await self._judging.grant(tx, asked, person, judgement)
-        return None if outcome is None else await self._yes(tx, asked, agent, outcome)
+        outcome = await self._judging.grant(tx, asked, footing.person, judgement)
+        return None if outcome is None else await self._yes(tx, asked, agent, footing, outcome)
+
+    async def _again(self, tx: Transaction, asked: Asked, agent: Agent, person: str | None) -> Answer | None:
+        """What an equal request was answered with a moment ago; `None` where it was not."""
+        now = int(self._clock())
+        outcome = await answers.find(tx, asked.joins(owner_of(agent)), now)
+        if outcome is None:
+            return None
+        if "mission" in outcome:
+            own = await missions.find(tx, outcome["mission"], agent.iss, agent.sub, person)
+            if own is None or own.ended_as(now) is not None:
+                return None
+        return await self._resolving.answer(tx, asked, agent, outcome)
 
     async def poll(self, request: Request, pending_id: str, agent: Agent) -> Answer:
         """The answer to a poll by `agent`; 404 to anybody but who asked (draft-11 §13.2)."""
@@ -187,6 +257,8 @@ class Room:
         """The terminal answer of a decided request, judged now (draft-11 §11.9.4)."""
         outcome = pending.outcome or {}
         error = outcome.get("error")
+        if error is not None and outcome.get("which") == "errand":
+            return Problem(error, WHY["errand"]).answer()
         if error == "invalid_code":
             return Problem("invalid_code", "wrong codes were tried too often").answer()
         if error == "denied" and pending.kind == "permission":
@@ -198,21 +270,30 @@ class Room:
         if error == "revoked":
             return Problem("revoked", WHY[outcome["which"]]).answer()
         asked = Asked.read(pending.data)
-        person = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
-        answer = await self._issuing.refuse(tx, asked, agent, waited=True)
+        footing = await footing_of(tx, asked)
+        answer = self._issuing.refuse(asked, agent, footing, waited=True)
         if answer is None:
-            answer = (await self._judging.judge(tx, asked, person, waited=True)).refusal
+            answer = (await self._judging.judge(tx, asked, footing, waited=True)).refusal
         if answer is not None:
             return answer
-        return await self._yes(tx, asked, agent, outcome, pending=pending.id)
+        return await self._yes(tx, asked, agent, footing, outcome, pending=pending.id)
 
     async def _yes(
-        self, tx: Transaction, asked: Asked, agent: Agent, outcome: Mapping[str, Any], *, pending: str | None = None
+        self,
+        tx: Transaction,
+        asked: Asked,
+        agent: Agent,
+        footing: Footing,
+        outcome: Mapping[str, Any],
+        *,
+        pending: str | None = None,
     ) -> Answer:
         """The answer that a decision gives: a token, or what its kind of question has instead."""
         if asked.kind not in TOKENS:
+            if asked.kind in answers.REPEATED:
+                await answers.keep(tx, asked.joins(owner_of(agent)), outcome, int(self._clock()))
             return await self._resolving.answer(tx, asked, agent, outcome)
-        answer = await self._issuing.settle(tx, asked, agent, pending=pending)
+        answer = await self._issuing.settle(tx, asked, agent, footing, pending=pending)
         if answer is None:
             return Problem("denied", "what was allowed is over, or was taken back: ask again").answer()
         return answer

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 HeaderList = tuple[tuple[str, str], ...]
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def header_values(headers: HeaderList, name: str) -> list[str]:
@@ -77,11 +78,10 @@ class Answer:
 
 def json_answer(status: int, value: Mapping[str, Any], *headers: tuple[str, str]) -> Answer:
     """`value` as `application/json`, never stored by a cache unless `headers` say otherwise."""
-    names = {name for name, _ in headers}
     fields = (("content-type", "application/json"), *headers)
-    if "cache-control" not in names:
+    if all(name != "cache-control" for name, _ in headers):
         fields = (*fields, ("cache-control", "no-store"))
-    return Answer(status, fields, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    return Answer(status, fields, _written(value).encode())
 
 
 class Refusal(Exception):

@@ -103,7 +103,14 @@ def _serialize(value: object) -> str:
 
 def serialize_dictionary(members: Mapping[str, Member]) -> str:
     """A Dictionary field; the empty one has no serialization (RFC 9651 §4.1)."""
+    if members and all(_KEY.match(key) and not isinstance(member[0], list) for key, member in members.items()):
+        return ", ".join(_entry(key, *cast("Item", member)) for key, member in members.items())
     return _serialize(dict(members))
+
+
+def _entry(key: str, value: Bare, params: Params) -> str:
+    """An Item as a member of a Dictionary (RFC 9651 §4.1.2)."""
+    return f"{key}{_parameters(params)}" if value is True else f"{key}={_bare(value)}{_parameters(params)}"
 
 
 def serialize_list(members: Sequence[Member]) -> str:
@@ -114,15 +121,18 @@ def serialize_list(members: Sequence[Member]) -> str:
 _PLAIN_STRING = re.compile(r"[ !#-\[\]-~]*\Z")
 """A String that is written as it is: no character in it needs an escape (RFC 9651 §4.1.6)."""
 _KEY = re.compile(r"[a-z*][a-z0-9_.*-]*\Z")
+_TOKEN = re.compile(r"[A-Za-z*][\w!#$%&'*+.^`|~:/-]*\Z", re.ASCII)
 _MAX_INTEGER: Final = 10**15
 
 
 def _bare(value: Bare) -> str:
-    """A bare item: Integers and plain Strings, of which signatures are full, here; any other by the library."""
+    """A bare item: Integers, Tokens and plain Strings, of which our fields are full, here; others by the library."""
     if type(value) is str and _PLAIN_STRING.match(value):
         return f'"{value}"'
     if type(value) is int and -_MAX_INTEGER < value < _MAX_INTEGER:
         return str(value)
+    if type(value) is Token and _TOKEN.match(value.data):
+        return value.data
     return _serialize((value, {}))
 
 

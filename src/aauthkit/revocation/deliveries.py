@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..store import Database, Row, Transaction
 from .records import Delivery, DeliveryState
 
 
 def _delivery(row: Row) -> Delivery:
     return Delivery(**{name: value for name, value in row.items() if name != "server"})
+
+
+def _others(busy: Collection[str]) -> tuple[str, dict[str, str]]:
+    """The condition that a recipient is none of these, and its parameters."""
+    named = {f"busy{number}": recipient for number, recipient in enumerate(busy)}
+    return (f" AND recipient NOT IN ({', '.join(f':{name}' for name in named)})" if named else ""), named
 
 
 class Deliveries:
@@ -34,15 +42,22 @@ class Deliveries:
             now=now,
         )
 
-    async def claim(self, now: int, until: int, limit: int) -> list[Delivery]:
-        """Some that are due, counted as tried; nobody else's before `until`."""
+    async def claim(self, now: int, until: int, limit: int, *, each: int, busy: Collection[str] = ()) -> list[Delivery]:
+        """Some that are due, at most `each` for one recipient and none for the `busy`; counted as tried.
+
+        They are nobody else's before `until`.
+        """
+        others, named = _others(busy)
         async with self._db.transaction() as tx:
             rows = await tx.fetch_all(
-                f"""SELECT recipient, jti FROM revocation_outbox
-                    WHERE server = :server AND state = 'waiting' AND due <= :now
-                    ORDER BY due LIMIT {limit}{self._db.for_update}""",
+                f"""SELECT recipient, jti FROM (
+                        SELECT recipient, jti, due, row_number() OVER (PARTITION BY recipient ORDER BY due, jti) AS place
+                        FROM revocation_outbox
+                        WHERE server = :server AND state = 'waiting' AND due <= :now{others}
+                    ) AS ready WHERE place <= {each} ORDER BY due, recipient, jti LIMIT {limit}""",
                 server=self.server,
                 now=now,
+                **named,
             )
             claimed: list[Delivery] = []
             for row in rows:
@@ -87,6 +102,19 @@ class Deliveries:
         )
         return _delivery(row) if row is not None else None
 
+    async def hold(self, delivery: Delivery, until: int) -> None:
+        """One that is under way stays so, and nobody else's before `until`."""
+        await self._db.execute(
+            """UPDATE revocation_outbox SET due = :until
+               WHERE server = :server AND recipient = :recipient AND jti = :jti AND state = 'waiting'
+                     AND attempts = :attempts AND reason = ''""",
+            server=self.server,
+            recipient=delivery.recipient,
+            jti=delivery.jti,
+            attempts=delivery.attempts,
+            until=until,
+        )
+
     async def postpone(self, delivery: Delivery, now: int, due: int, reason: str) -> None:
         """To be tried again at `due`."""
         await self._set(delivery, "waiting", now, due, reason)
@@ -114,15 +142,27 @@ class Deliveries:
         gone = [_delivery(row) for row in await self._db.fetch_all(sql, server=self.server, now=now)]
         return [delivery for delivery in gone if delivery.state == "waiting"]
 
-    async def next_due(self, now: int) -> int | None:
-        """When the next one is due, `None` where none waits."""
+    async def next_due(self, now: int, busy: Collection[str] = ()) -> int | None:
+        """When the next one is due that is for none of the `busy`, `None` where none waits."""
+        others, named = _others(busy)
         row = await self._db.fetch_one(
-            """SELECT min(due) AS due FROM revocation_outbox
+            f"""SELECT min(due) AS due FROM revocation_outbox
+               WHERE server = :server AND state = 'waiting' AND exp > :now{others}""",
+            server=self.server,
+            now=now,
+            **named,
+        )
+        return int(row["due"]) if row is not None and row["due"] is not None else None
+
+    async def count_waiting(self, now: int) -> int:
+        """How many are to be delivered still."""
+        row = await self._db.fetch_one(
+            """SELECT count(*) AS total FROM revocation_outbox
                WHERE server = :server AND state = 'waiting' AND exp > :now""",
             server=self.server,
             now=now,
         )
-        return int(row["due"]) if row is not None and row["due"] is not None else None
+        return int(row["total"]) if row is not None else 0
 
     async def alive(self, now: int) -> list[Delivery]:
         """Those whose token has not expired, oldest first."""

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from ..store import Database, StoreError, Subscription, Transaction
@@ -21,10 +22,15 @@ from .sending import Revoker
 log = logging.getLogger("aauthkit.revocation")
 
 CHANNEL: Final = "revocation-outbox"
-LEASE: Final = 600
-"""Seconds for which a delivery is one process's: longer than it waits for a recipient."""
-AT_ONCE: Final = 8
+LEASE: Final = 60
+"""Seconds for which a delivery is one process's, which renews that while it waits for the recipient.
+
+So long do the deliveries of a process that was killed wait for another one.
+"""
+AT_ONCE: Final = 32
 """Deliveries under way at once."""
+AT_RECIPIENT: Final = 2
+"""Of them at one recipient: one that is slow holds up nobody else."""
 FIRST_PAUSE: Final = 5
 """Seconds before the second try; each further one waits twice as long."""
 LONGEST_PAUSE: Final = 300
@@ -80,6 +86,10 @@ class RevocationOutbox:
         """What is to be delivered and what was, of tokens that have not expired; oldest first."""
         return await self._deliveries.alive(int(self._clock()))
 
+    async def count_waiting(self) -> int:
+        """How many are to be delivered still."""
+        return await self._deliveries.count_waiting(int(self._clock()))
+
     # What is taken out.
 
     async def start(self) -> None:
@@ -111,13 +121,15 @@ class RevocationOutbox:
 
     async def _deliver_and_hear(self, subscription: Subscription) -> None:
         """Keep up to `AT_ONCE` deliveries under way, so that a slow recipient holds up nobody else."""
-        running: set[asyncio.Task[Outcome]] = set()
+        running: dict[asyncio.Task[Outcome], str] = {}
         try:
             while True:
                 now = int(self._clock())
                 await self._lapse(now)
-                running |= {self._begin(each) for each in await self._claim(now, AT_ONCE - len(running))}
-                following = await self._deliveries.next_due(now) if len(running) < AT_ONCE else None
+                claimed = await self._claim(now, AT_ONCE - len(running), _busy(running.values()))
+                running |= {self._begin(each): each.recipient for each in claimed}
+                busy = _busy(running.values())
+                following = await self._deliveries.next_due(now, busy) if len(running) < AT_ONCE else None
                 wait = LOOK_AGAIN if following is None else min(max(following - now, 0.0), LOOK_AGAIN)
                 heard = asyncio.create_task(subscription.wait(wait))
                 try:
@@ -126,7 +138,7 @@ class RevocationOutbox:
                     heard.cancel()
                     await asyncio.wait({heard})
                 for task in [task for task in running if task.done()]:
-                    running.discard(task)
+                    del running[task]
                     task.result()
                 if not heard.cancelled():
                     heard.result()
@@ -143,8 +155,10 @@ class RevocationOutbox:
     def _begin(self, delivery: Delivery) -> asyncio.Task[Outcome]:
         return asyncio.create_task(self._deliver_one(delivery), name="aauthkit-revocation")
 
-    async def _claim(self, now: int, limit: int) -> list[Delivery]:
-        return await self._deliveries.claim(now, now + LEASE, limit) if limit > 0 else []
+    async def _claim(self, now: int, limit: int, busy: Collection[str] = ()) -> list[Delivery]:
+        if limit <= 0:
+            return []
+        return await self._deliveries.claim(now, now + LEASE, limit, each=AT_RECIPIENT, busy=busy)
 
     async def deliver_due(self) -> list[Outcome]:
         """Deliver everything that is due now, each once, and tell what became of it."""
@@ -161,9 +175,10 @@ class RevocationOutbox:
         What another process has under way is waited for. One that fails is tried again later (draft-11 §11.12.3).
         """
         limit = asyncio.Semaphore(AT_ONCE)
+        each = {recipient: asyncio.Semaphore(AT_RECIPIENT) for recipient, _ in names}
 
         async def one(recipient: str, jti: str) -> Downstream:
-            async with limit:
+            async with each[recipient], limit:
                 return await self._finish_one(recipient, jti)
 
         return list(await asyncio.gather(*(one(*name) for name in sorted(names))))
@@ -190,7 +205,12 @@ class RevocationOutbox:
 
     async def _deliver_one(self, delivery: Delivery) -> Outcome:
         assert self._revoker is not None, "an outbox without a revoker delivers nothing"
-        outcome = await self._revoker.revoke_at(delivery.recipient, delivery.dwk, delivery.jti, delivery.exp)
+        renewing = asyncio.create_task(self._renew(delivery), name="aauthkit-revocation-lease")
+        try:
+            outcome = await self._revoker.revoke_at(delivery.recipient, delivery.dwk, delivery.jti, delivery.exp)
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
         now = int(self._clock())
         if outcome.status == "revocation_unavailable":
             wait = max(pause_after(delivery.attempts, self._jitter()), outcome.retry_after or 0)
@@ -201,3 +221,17 @@ class RevocationOutbox:
             await self._deliveries.settle(delivery, outcome.status, now, outcome.reason)
             log.info("revocation at %s: %s", delivery.recipient, outcome.status)
         return outcome
+
+    async def _renew(self, delivery: Delivery) -> None:
+        """Keep a delivery this process's while its recipient is waited for."""
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            try:
+                await self._deliveries.hold(delivery, int(self._clock()) + LEASE)
+            except StoreError as error:
+                log.warning("a revocation under way could not be held: %s", error)
+
+
+def _busy(recipients: Iterable[str]) -> list[str]:
+    """The recipients that have as many deliveries under way as one may have."""
+    return sorted(name for name, number in Counter(recipients).items() if number >= AT_RECIPIENT)

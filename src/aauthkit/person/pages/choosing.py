@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from ...protocol.missions import MAX_DESCRIPTION
+from ...protocol.missions import MAX_DESCRIPTION, is_mission_s256
 from ...protocol.problems import Problem
 from ..about import MissionProposal, Query
 from ..asked import Asked
@@ -93,7 +93,16 @@ def _terms(form: Form, proposal: MissionProposal, now: int) -> Terms:
         resources=tuple(line.identifier for line in proposal.resources if line.identifier in resources),
         limits=_limits(form, proposal.limits),
         expires=_expires(form, proposal, now),
+        replaces=_replaces(form),
     )
+
+
+def _replaces(form: Form) -> str | None:
+    """The mission it takes the place of; whether it is one that it may is looked at when it is ended."""
+    values = [value for value in form.get("replaces", []) if value]
+    if len(values) > 1 or not all(is_mission_s256(value) for value in values):
+        raise _refuse()
+    return values[0] if values else None
 
 
 def _expires(form: Form, proposal: MissionProposal, now: int) -> int | None:

@@ -7,21 +7,23 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ...accounts import Account, Session
-from ...protocol.identifiers import origin_of, parse_agent_identifier
+from ...protocol.identifiers import origin_of
 from ...protocol.messages import Answer
 from ...protocol.problems import Problem
 from ...serving import Request
 from .. import consents, missions, records
-from ..about import Relay
+from ..about import MissionProposal, Relay
 from ..asked import Asked
 from ..callbacks import CallbackError, with_error
 from ..clarifying import Clarifying
 from ..conversation import MAX_QUESTION, MAX_ROUNDS
-from ..deciding import Changed, Decider, Deciding, Verdict, may_see
+from ..deciding import Beyond, Changed, Deciding, SignInAgain, Verdict, may_see, must_sign_in
 from ..questions import Question
+from .before import decider_of, must_choose, show_errand
 from .choosing import NothingChosen, read_choice
 from .desk import BEATING, READING, Desk, as_page
-from .signing import to_sign_in
+from .naming import names_of, waiting_line
+from .signing import to_sign_in, to_sign_in_afresh
 from .visit import Visit, visit_to
 
 _ERRORS: Final[dict[Verdict, CallbackError | None]] = {
@@ -31,9 +33,12 @@ _ERRORS: Final[dict[Verdict, CallbackError | None]] = {
 }
 NOTHING_TICKED: Final = "Nothing is ticked. Tick what you allow, or choose Deny."
 HAS_CHANGED: Final = "The agent has changed its request meanwhile. Nothing was decided: look at what it asks for now."
+BEYOND: Final = "Nothing was decided: a limit of the mission stands against it."
 NO_ANSWER: Final = "Nothing was sent: write an answer, or choose No answer."
 NO_QUESTION: Final = f"Nothing was asked. Write a question of at most {MAX_QUESTION} characters."
 NOT_TAKEN: Final = "Your question was not sent: the agent takes none just now."
+MAX_RUNNING: Final = 10
+"""Missions that a proposed one is offered to replace."""
 REFRESH: Final = 5
 """Seconds after which a page that waits for news loads anew where there is no script."""
 
@@ -63,6 +68,9 @@ class Decision:
             return await self._send_to_sign_in(session, page)
         question = await self._question(session, session.account, page)
         if question.state == "open" and question.asked is not None:
+            first = await self._first(session, session.account, question, question.asked)
+            if first is not None:
+                return first
             open_for = READING if request.header("sec-fetch-mode") in (None, "navigate") else BEATING
             return await self._ask(session, session.account, question, question.asked, open_for=open_for)
         return await self._tell(session, session.account, question)
@@ -86,10 +94,16 @@ class Decision:
         except NothingChosen:
             error = NO_ANSWER if asked.kind == "question" else NOTHING_TICKED
             return await self._ask(session, session.account, question, asked, error=error)
+        if must_choose(session, session.account, question):
+            return self.desk.go(f"/decide/{page}", session)
         try:
-            await self._deciding.decide(page, Decider(session.account.id, session.handle), choice)
+            await self._deciding.decide(page, decider_of(session, session.account), choice)
         except Changed:
             return await self._again(session, session.account, page, HAS_CHANGED)
+        except SignInAgain:
+            return await to_sign_in_afresh(self.desk, session, f"/decide/{page}")
+        except Beyond as limit:
+            return await self._again(session, session.account, page, f"{BEYOND} It is this one: {limit}.")
         except Problem as refusal:
             if refusal.code != "gone":
                 raise
@@ -118,13 +132,28 @@ class Decision:
         if not 0 < len(text) <= MAX_QUESTION:
             return await self._again(session, session.account, page, NO_QUESTION)
         try:
-            await self._clarifying.ask(page, Decider(session.account.id, session.handle), text)
+            await self._clarifying.ask(page, decider_of(session, session.account), text)
         except Problem as refusal:
             if refusal.code == "not_found":
                 raise
             return await self._again(session, session.account, page, NOT_TAKEN)
         await self.desk.accounts.keep_alive(session, READING)
         return self.desk.go(f"/decide/{page}#talk", session)
+
+    async def _first(self, session: Session, account: Account, question: Question, asked: Asked) -> Answer | None:
+        """What comes before the question itself: signing in afresh, choosing an account, an errand elsewhere."""
+        path = f"/decide/{question.page}"
+        if must_sign_in(question, session.created):
+            return await to_sign_in_afresh(self.desk, session, path)
+        if must_choose(session, account, question):
+            return await self.desk.show("choose.html", session, page=question.page, **names_of(asked))
+        if asked.errand_open:
+            return await show_errand(self.desk, session, account, question, asked)
+        if isinstance(asked.about, Relay) and question.browser != session.handle:
+            # The agent is told that its person is looking at it (draft-11 §7.6.2).
+            async with self.desk.database.transaction() as tx:
+                await self.desk.questions.arrive(tx, question.pending, session.handle)
+        return None
 
     async def _again(self, session: Session, account: Account, page: str, error: str) -> Answer:
         """The question as it stands now, and why what was sent about it was not used."""
@@ -196,9 +225,18 @@ class Decision:
             form_origins=(*_form_origins(visit), *relayed),
             mission=mission.read() if mission is not None else None,
             updates=updates,
+            running=await self._running(account, asked),
             error=error,
             **self._context(session, account, question, asked),
         )
+
+    async def _running(self, account: Account, asked: Asked) -> list[tuple[str, str]]:
+        """The agent's missions that a proposed one may replace, by the beginning of their words."""
+        if not isinstance(asked.about, MissionProposal):
+            return []
+        found = await missions.running_of(self.desk.database, asked.agent_iss, asked.agent_sub)
+        own = [one for one in found if one.person == account.id and one.ended_as(self.desk.now) is None]
+        return [(one.s256, one.read().description) for one in own[:MAX_RUNNING]]
 
     def _context(self, session: Session, account: Account, question: Question, asked: Asked) -> dict[str, Any]:
         """What every page of a question shows."""
@@ -254,25 +292,3 @@ class Decision:
 
 def _form_origins(visit: Visit) -> tuple[str, ...]:
     return (origin_of(visit.callback),) if visit.callback is not None else ()
-
-
-def agent_name(agent_sub: str) -> str:
-    """What a person calls an agent: the part of its identifier before the provider's domain."""
-    return parse_agent_identifier(agent_sub).local
-
-
-def names_of(asked: Asked) -> dict[str, Any]:
-    """Who asks, and where, as every page names them."""
-    return {
-        "asked": asked,
-        "agent": agent_name(asked.agent_sub),
-        "place": asked.described.name or asked.resource or asked.agent_iss,
-        "provider": asked.provider_name or asked.agent_iss,
-    }
-
-
-def waiting_line(question: Question) -> dict[str, Any]:
-    """A question as one line of a list."""
-    assert question.asked is not None
-    talk = question.asked.conversation
-    return {"question": question, "answered": bool(talk) and talk[-1].answered is not None, **names_of(question.asked)}

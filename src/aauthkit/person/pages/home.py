@@ -11,8 +11,9 @@ from .. import consents
 from ..asked import Asked
 from ..consents import Decision
 from ..revoking import Revoking
-from .decision import REFRESH, names_of, waiting_line
+from .decision import REFRESH
 from .desk import BEATING, Desk, as_page
+from .naming import names_of, waiting_line
 from .signing import to_sign_in
 
 

@@ -8,7 +8,7 @@ from ...accounts import Account, AccountError, Session
 from ...protocol.messages import Answer
 from ...serving import Request
 from .desk import BEATING, Desk, as_page
-from .visit import next_of, with_next
+from .visit import is_afresh, next_of, signed_in, with_next
 
 _STATUS: Final = {"throttled": 429, "credentials": 403, "disabled": 403, "closed": 403, "invite": 403, "taken": 409}
 MAX_INVITE: Final = 128
@@ -24,7 +24,7 @@ class Signing:
     async def sign_in_page(self, request: Request) -> Answer:
         """GET /signin."""
         session = await self.desk.accounts.session(request)
-        if session.account is not None:
+        if session.account is not None and not is_afresh(session):
             return self.desk.go(next_of(session), session)
         return await self._sign_in_form(session)
 
@@ -84,8 +84,8 @@ class Signing:
         """A new session with a new identifier, on the page the person was going to (no fixation)."""
         bound = await self.desk.accounts.bind(session, account)
         path = next_of(bound)
-        if "next" in bound.data:
-            bound = await self.desk.accounts.save(bound, {k: v for k, v in bound.data.items() if k != "next"})
+        if signed_in(bound.data) != dict(bound.data):
+            bound = await self.desk.accounts.save(bound, signed_in(bound.data))
         return self.desk.go(path, bound)
 
     async def _sign_in_form(self, session: Session, error: AccountError | None = None, name: str = "") -> Answer:
@@ -108,8 +108,15 @@ class Signing:
             headers=headers,
             error=error,
             deciding=next_of(session).startswith("/decide/"),
+            afresh=is_afresh(session),
             **context,
         )
+
+
+async def to_sign_in_afresh(desk: Desk, session: Session, path: str) -> Answer:
+    """Send a person to sign in again, whoever is signed in, and then on to `path` (draft-11 §7.2.1, `prompt=login`)."""
+    kept = await desk.accounts.save(session, with_next(session.data, path, afresh=True))
+    return desk.go("/signin", kept)
 
 
 async def to_sign_in(desk: Desk, session: Session, path: str) -> Answer:
