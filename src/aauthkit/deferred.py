@@ -22,7 +22,7 @@ from .protocol.jose import b64url_encode
 from .protocol.messages import Answer, json_answer
 from .protocol.problems import Problem
 from .serving import Request
-from .store import Database, Migration, Row, StoreBusy, StoreUnavailable, Subscription, Transaction
+from .store import Database, Migration, Row, StoreBusy, StoreUnavailable, Transaction
 
 log = logging.getLogger("aauthkit.deferred")
 
@@ -37,7 +37,9 @@ RETRY_AFTER: Final = 2
 KEPT_AFTER_END: Final = 24 * 3600
 """Seconds an ended record is kept, so that it answers 410 rather than 404."""
 LOOK_AGAIN: Final = 5.0
-"""Seconds after which a held poll looks at its record without having been woken."""
+"""Seconds after which a held poll looks at its record without having been woken, where few are held."""
+LOOKS: Final = 200
+"""Looks a second of all held polls together, which is what spaces them where many are held."""
 POLLS_AT_ONCE: Final = 20
 """Polls of one open request that may come close together unheld; after that one a second, and 429 for the rest."""
 HELD_AT_ONCE: Final = 4
@@ -129,16 +131,6 @@ def _come_back(waiting: Waiting) -> Waiting:
     return replace(waiting, retry_after=0) if waiting.retry_after == RETRY_AFTER else waiting
 
 
-async def _woken(subscription: Subscription, pending_id: str, seconds: float) -> None:
-    """Return when something happened to this request or may have, or after `seconds`."""
-    clock = asyncio.get_running_loop().time
-    until = clock() + seconds
-    while (remaining := until - clock()) > 0:
-        heard = await subscription.wait(remaining)
-        if not heard or pending_id in heard or "" in heard:
-            return
-
-
 def _news(waiting: Waiting) -> str:
     """What an agent must act on, as one string; empty where it has only to wait."""
     requirement = waiting.requirement
@@ -187,6 +179,7 @@ class Deferred:
         self._choose = choose
         self._max_held = max_held
         self._polls: dict[str, _Polls] = {}
+        self._held = 0
 
     def url(self, pending: PendingRequest) -> str:
         """The pending URL, on this server's own origin."""
@@ -308,6 +301,10 @@ class Deferred:
         except (StoreBusy, StoreUnavailable) as error:
             log.warning("a held poll was not woken: %s", error)
 
+    async def wake_with(self, tx: Transaction, pending: PendingRequest) -> None:
+        """As `wake`, as part of the transaction that changes something: no commit of its own, and none is lost."""
+        await tx.notify(CHANNEL, pending.id)
+
     async def use_code(self, page: str, code: str, *, then: Arrive | None = None) -> PendingRequest:
         """Consume the code at its page (draft-11 §11.6.3.1). Raises `Problem` `invalid_code`, `expired` or `not_found`.
 
@@ -373,9 +370,12 @@ class Deferred:
         return json_answer(202, {"status": waiting.status, **waiting.body}, *headers)
 
     def _polls_of(self, pending_id: str) -> _Polls:
-        """What is remembered of a request's polls; forgetting it costs one early answer."""
-        if pending_id not in self._polls and len(self._polls) >= MAX_KNOWN:
-            self._polls.clear()
+        """What is remembered of a request's polls; forgetting it costs one early answer.
+
+        Not of those that are held: else all of them would be answered early, at once.
+        """
+        if pending_id not in self._polls and len(self._polls) - self._held >= MAX_KNOWN:
+            self._polls = {name: polls for name, polls in self._polls.items() if polls.held}
         return self._polls.setdefault(pending_id, _Polls(at=self._clock()))
 
     def _tell(self, pending: PendingRequest, waiting: Waiting) -> None:
@@ -412,16 +412,18 @@ class Deferred:
             self._check_pace(answer)
             return self.pending_answer(answer, await describe(answer))
         polls.held += 1
+        self._held += 1
         try:
             return await self._hold(pending_id, owner, seconds, describe, resolve)
         finally:
             polls.held -= 1
+            self._held -= 1
 
     async def _hold(self, pending_id: str, owner: str, seconds: float, describe: Describe, resolve: Resolve) -> Answer:
         """The answer to a poll once it is decided, once there is news, or after `seconds`."""
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
-        async with self._db.subscribe(CHANNEL) as subscription:
+        async with self._db.subscribe(CHANNEL, pending_id) as subscription:
             while True:
                 answer = await self._poll_once(pending_id, owner, resolve)
                 if isinstance(answer, Answer):
@@ -431,7 +433,7 @@ class Deferred:
                 # What the agent must act on is not held back.
                 if remaining <= 0 or self._is_news(answer, waiting):
                     return self.pending_answer(answer, _come_back(waiting))
-                await _woken(subscription, pending_id, min(remaining, LOOK_AGAIN))
+                await subscription.wait(min(remaining, max(LOOK_AGAIN, self._held / LOOKS)))
 
     async def _poll_once(self, pending_id: str, owner: str, resolve: Resolve) -> Answer | PendingRequest:
         pending = await self.find(self._db, pending_id)

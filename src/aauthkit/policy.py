@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,26 @@ class Condition:
         return value.value() is True
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """An expression that gives a number."""
+
+    text: str
+    _program: Any = field(repr=False, compare=False)
+    _vocabulary: Vocabulary = field(repr=False, compare=False)
+
+    def of(self, facts: Facts) -> float:
+        """The number it gives of these facts. Raises `Undecided` where it gives none, or one that is not finite."""
+        value = self._program.eval(data=self._vocabulary.activation(facts))
+        kinds = _cel().Type
+        if value.type() not in (kinds.INT, kinds.UINT, kinds.DOUBLE):
+            raise Undecided("the expression gave no number")
+        number = float(value.value())
+        if not math.isfinite(number):
+            raise Undecided("the expression gave no number")
+        return number
+
+
 @functools.cache
 def _cel() -> Any:
     try:
@@ -101,6 +122,20 @@ class Vocabulary:
         if program.return_type() != _cel().Type.BOOL:
             raise PolicyError(f"at the level {self.level!r}: {text[:80]!r} is no condition: it gives no boolean")
         return Condition(text, hashlib.sha256(text.encode()).hexdigest(), program, self)
+
+    def compile_amount(self, text: str) -> Amount:
+        """An expression of this level that gives a number. Raises `PolicyError`."""
+        if not 0 < len(text) <= MAX_CONDITION:
+            raise PolicyError(f"an expression is a text of 1 to {MAX_CONDITION} characters")
+        environment, _ = self._environment()
+        try:
+            program = environment.compile(text)
+        except RuntimeError as error:
+            raise PolicyError(f"at the level {self.level!r}: {_reason(error)}") from error
+        kinds = _cel().Type
+        if program.return_type() not in (kinds.INT, kinds.UINT, kinds.DOUBLE, kinds.DYN):
+            raise PolicyError(f"at the level {self.level!r}: {text[:80]!r} gives no number")
+        return Amount(text, program, self)
 
     def activation(self, facts: Facts) -> dict[str, Any]:
         """The facts as typed messages. Raises `Undecided` for any that this level does not have."""

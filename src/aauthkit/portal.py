@@ -1,23 +1,29 @@
 """The one event loop of a process's synchronous callers: started when first needed, closed at exit.
 
-A child process that was forked starts one of its own, since threads do not survive a fork.
+What nobody waits for runs on it, too. A child process that was forked starts one of its own, since threads do not
+survive a fork.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import concurrent.futures
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
 T = TypeVar("T")
+
+LAST_SECONDS: Final = 5.0
+"""For how long the end of the program waits for what was started and nobody waits for."""
 
 
 @dataclass
@@ -25,23 +31,26 @@ class _Running:
     pid: int
     portal: BlockingPortal
     context: AbstractContextManager[BlockingPortal]
+    loop: asyncio.AbstractEventLoop
 
 
 _lock = threading.Lock()
 _running: _Running | None = None
+_started: set[Future[Any]] = set()
 _of_the_parent: list[_Running] = []
 """In a forked child, portals whose threads stayed in the parent: kept, since dropping one would wait for its end."""
 
 
-def _portal() -> BlockingPortal:
+def _open() -> _Running:
     global _running  # noqa: PLW0603 - one per process is the point
     with _lock:
         if _running is None or _running.pid != os.getpid():
             from anyio.from_thread import start_blocking_portal
 
             context = start_blocking_portal("asyncio", name="aauthkit")
-            _running = _Running(os.getpid(), context.__enter__(), context)
-        return _running.portal
+            portal = context.__enter__()
+            _running = _Running(os.getpid(), portal, context, portal.call(asyncio.get_running_loop))
+        return _running
 
 
 def wait_for(function: Callable[..., Awaitable[T]], *args: object) -> T:
@@ -49,7 +58,7 @@ def wait_for(function: Callable[..., Awaitable[T]], *args: object) -> T:
 
     An interrupt of this thread, such as Ctrl-C, cancels the function.
     """
-    future = _portal().start_task_soon(function, *args)
+    future = _open().portal.start_task_soon(function, *args)
     try:
         return future.result()
     except BaseException:
@@ -57,9 +66,12 @@ def wait_for(function: Callable[..., Awaitable[T]], *args: object) -> T:
         raise
 
 
-def start_soon(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
-    """Have an async function run on the portal's loop; nobody waits. The program's end does."""
-    return _portal().start_task_soon(function, *args)
+def start_soon(running: Coroutine[Any, Any, T]) -> Future[T]:
+    """Have a coroutine run on the portal's loop, from any thread, its own too; nobody waits, but the program's end."""
+    future = asyncio.run_coroutine_threadsafe(running, _open().loop)
+    _started.add(future)
+    future.add_done_callback(_started.discard)
+    return future
 
 
 def close() -> None:
@@ -68,12 +80,14 @@ def close() -> None:
     with _lock:
         running, _running = _running, None
     if running is not None and running.pid == os.getpid():
+        concurrent.futures.wait(list(_started), timeout=LAST_SECONDS)
         running.context.__exit__(None, None, None)
 
 
 def _after_fork() -> None:
-    global _lock, _running  # noqa: PLW0603
+    global _lock, _running, _started  # noqa: PLW0603
     _lock = threading.Lock()
+    _started = set()
     if _running is not None:
         _of_the_parent.append(_running)
         _running = None

@@ -82,7 +82,7 @@ async def same(
 
 async def others(world: World) -> tuple[AgentParty, AgentParty, Browser, str, str]:
     """Ada's agent with a mission and a request that waits, and Bob with an agent of his own, whose browser it is."""
-    owner, ada, mission = await approved(world, resources=[RESOURCE])
+    owner, _, mission = await approved(world, resources=[RESOURCE])
     waiting = await owner.send("POST", "/permission", {"action": "x", "mission_s256": mission["s256"]})
     assert waiting.status == 202
     bob, agent = Browser(world), world.agent("writer")
@@ -170,7 +170,10 @@ async def test_what_is_another_persons_is_as_what_is_not(noted: tuple[World, lis
     ):
         answer = await same(heard, lambda p=theirs: get(p), lambda p=nobodys: get(p))  # type: ignore[misc]
         assert answer.status == 404
-    for theirs, nobodys in ((f"/missions/{s256}", f"/missions/{'A' * 43}"), (f"/allowed/{rows[0]['id']}", "/allowed/x")):
+    for theirs, nobodys in (
+        (f"/missions/{s256}", f"/missions/{'A' * 43}"),
+        (f"/allowed/{rows[0]['id']}", "/allowed/x"),
+    ):
         answer = await same(heard, lambda p=theirs: post(p), lambda p=nobodys: post(p))  # type: ignore[misc]
         assert answer.status == 404
     for act in ("stop", "start", "release"):

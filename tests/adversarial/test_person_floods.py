@@ -1,4 +1,4 @@
-"""Too much of anything is refused and leaves nothing behind: revocations, bodies, fields, questions (draft-11 §13.3)."""
+"""Too much of anything is refused and leaves nothing behind: revocations, bodies, fields (draft-11 §13.3)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ async def small(database: Database) -> AsyncIterator[World]:
 async def revoke(world: World, issuer: Issuer, jti: str, exp: int, dwk: str = "aauth-agent.json") -> Any:
     content = json.dumps({"jti": jti, "exp": exp}).encode()
     url = f"{world.ps_issuer}/revoke"
-    return await world.server.answer(
-        Signer.server(issuer, dwk).sign("POST", url, body=content, now=int(world.clock()))
-    )
+    return await world.server.answer(Signer.server(issuer, dwk).sign("POST", url, body=content, now=int(world.clock())))
 
 
 async def test_revocations_without_number_are_held_back(small: World) -> None:
@@ -46,7 +44,7 @@ async def test_revocations_without_number_are_held_back(small: World) -> None:
     refused = await revoke(small, small.provider, "t-60", exp)
     assert error_of(refused) == (429, "rate_limited") and int(refused.header("retry-after")) > 0
     assert (await revoke(small, small.provider, "t-7", exp)).status == 200  # which is known
-    rows = await small.database.fetch_all("SELECT jti FROM revocations")
+    rows = await small.database.fetch_all("SELECT jti FROM revoked_tokens")
     assert len(rows) == 50
     assert (await revoke(small, small.resource, "r-1", exp, "aauth-resource.json")).status == 200
     assert (await agent.ask_person_token()).status == 202
@@ -57,7 +55,7 @@ async def test_a_revocation_with_a_far_end_takes_no_room(small: World) -> None:
     far = int(small.clock()) + 10 * 365 * 86400
     for exp in (far, 2**62, 10**30):
         assert error_of(await revoke(small, small.provider, "t", exp)) == (400, "invalid_request")
-    assert await small.database.fetch_all("SELECT jti FROM revocations") == []
+    assert await small.database.fetch_all("SELECT jti FROM revoked_tokens") == []
 
 
 async def test_a_revocation_by_another_issuer_is_of_its_own_tokens(small: World) -> None:

@@ -1,4 +1,4 @@
-"""What nobody but an agent's own person may bring about, and what no agent may do for itself (draft-11 §8.7, §13.13)."""
+"""What only an agent's own person may bring about, and what no agent does for itself (draft-11 §8.7, §13.13)."""
 
 from __future__ import annotations
 

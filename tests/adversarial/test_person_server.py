@@ -197,7 +197,7 @@ Lie = Callable[[AgentParty, str], str]
     ],
 )
 async def test_a_resource_token_this_server_cannot_answer(world: World, lie: Lie, code: str) -> None:
-    """F50, F51, F56, §11.10: another audience, an interaction at a private address, a mission, a scope without words, none at all."""
+    """F50, F51, F56, §11.10: another audience, a page at a private address, a mission, a scope without words."""
     agent, _, token = await world.introduced()
     answer = await agent.ask_auth_token(lie(agent, token), token)
     assert error_of(answer) == (400, code)

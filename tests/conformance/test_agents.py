@@ -6,7 +6,7 @@ import pytest
 
 from aauthkit.agent import Expired, RequestRefused, SignatureRefused
 from aauthkit.agent.answering import question_of
-from aauthkit.agent.errors import AAuthError, PendingRefused, refusal
+from aauthkit.agent.errors import AAuthError, MissionTerminated, PendingRefused, refusal
 from aauthkit.outbound import Pending
 from aauthkit.protocol.messages import Answer, json_answer
 from tests.plugins.simulators import OpenClient, Parties, json_body
@@ -104,3 +104,12 @@ async def test_sk_4_1_no_other_scheme_is_taken_up_because_it_was_offered(
 def test_13_2_an_answer_that_is_gone_is_no_other_end() -> None:
     """§11.8.4, §13.2: 410 is told apart from every refusal that a fresh request would meet again."""
     assert refusal("https://ps.example", Answer(410)).status == 410
+
+
+@pytest.mark.parametrize("reason", ["volcano", "active", "", None, 7, ["expired"], "x" * 5000, "a\x1b[2J"])
+def test_8_6_a_reason_that_is_not_known_leaves_a_mission_terminated(reason: object) -> None:
+    """§8.6: the list of reasons is open; whatever it says, the mission is over and the reason is words alone."""
+    body = {"error": "mission_terminated", "mission_status": "terminated", "termination_reason": reason}
+    over = refusal("https://ps.example", json_answer(403, body))
+    assert isinstance(over, MissionTerminated)
+    assert over.reason == (reason if reason in ("volcano", "active") else "")

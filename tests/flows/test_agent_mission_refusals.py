@@ -54,7 +54,7 @@ class Approving:
         self.answer: Callable[[AgentCaller], dict[str, Any]] = lambda _: approval(self.blob, **members)
         self.bodies: list[dict[str, Any]] = []
         for name in NAMED:
-            parties.ps.metadata[name] = f"{parties.ps.iss}/{name}"
+            parties.ps.metadata.setdefault(name, f"{parties.ps.iss}/{name}")
         parties.ps.script["/mission_endpoint"] = [self._proposed] * 9
 
     @property
@@ -106,7 +106,7 @@ async def test_a_mission_whose_bytes_are_not_what_its_name_says_is_not_used(part
 
 
 async def test_what_is_not_known_of_an_approval_is_ignored(parties: Parties) -> None:
-    """§8.2, §11.7: further members of the blob are part of its digest; capabilities that cannot be sent are left out."""
+    """§8.2, §11.7: further members are part of the digest; capabilities that cannot be sent are left out."""
     blob = blob_of(further={"budget": {"eur": 5}})
     Approving(parties, blob, capabilities=["interaction", "new-thing", "no spaces", 7, "interaction"], extra=1)
     mission = await parties.agent().mission("A trip.")

@@ -54,6 +54,21 @@ STORY = [
     "7. What must fail, tried for real",
     *(f"✓ {what}: {status} {code}" for what, _, status, code in ATTEMPTS),
     *(f"✓ {what}: 4" for what in BESIDES),
+    "8. An errand",
+    "is approved: the agent compared its text with its name",
+    "spell-check: granted, nobody was asked",
+    "Pay 120 €: denied, nobody was asked: amounts: euros is at most 50 each time",
+    "SendMail: granted by the person",
+    "answered in the person's own words",
+    "a record of what it did stands in the mission's log",
+    "the mission is completed",
+    "9. Stopped",
+    "aauthkit person agents stop aauth:shopper",
+    ": recorded",
+    "its next call: 403 denied: the person stopped this agent",
+    "aauthkit audit verify",
+    "as they were written",
+    "10. A supply chain begins",
 ]
 LAST = r"all as expected, \d+ s: \d+ agents, 4 steps, \d+ decisions, .*\b1 of 2 granted, \d+ refusals"
 
@@ -108,7 +123,7 @@ def test_the_whole_story_is_told_in_order_each_time(runs: Runs, run: int) -> Non
 
 
 CHAIN = [
-    "8. A supply chain begins: a page, two agents and a tool, four more processes",
+    "10. A supply chain begins: a page, two agents and a tool, four more processes",
     "pat opens the page, and runs the example",
     "… buying-desk",
     "and approves 1 of 1 things",

@@ -138,7 +138,9 @@ async def test_a_resource_without_an_endpoint_is_said_to_have_none(world: World)
     """PS-114, §11.12.3: `revocation_unsupported`."""
     agent, _, _ = await world.introduced()
     assert (await world.revoke(agent.token)).status == 200
-    assert [one.state for one in await world.server.steward.deliveries(PROVIDER, agent.sub)] == ["revocation_unsupported"]
+    assert [one.state for one in await world.server.steward.deliveries(PROVIDER, agent.sub)] == [
+        "revocation_unsupported"
+    ]
 
 
 async def test_what_is_taken_back_is_revoked_at_the_resource(told: World) -> None:

@@ -92,9 +92,9 @@ class Waiting:
         return getattr(self._database, name)
 
     @asynccontextmanager
-    async def subscribe(self, channel: str) -> AsyncIterator[Subscription]:
+    async def subscribe(self, channel: str, only: str | None = None) -> AsyncIterator[Subscription]:
         polls = int(channel == CHANNEL)
-        async with self._database.subscribe(channel) as subscription:
+        async with self._database.subscribe(channel, only) as subscription:
             self.held += polls
             try:
                 yield subscription

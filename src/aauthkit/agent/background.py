@@ -50,7 +50,7 @@ class Background:
             self._jobs.append(job)
             if self._worker != os.getpid():  # in a forked child there is none either
                 self._worker = os.getpid()
-                self._last = start_soon(self._run)
+                self._last = start_soon(self._run())
             return True
 
     @property

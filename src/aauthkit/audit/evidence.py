@@ -7,11 +7,12 @@ the log never does.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from ..protocol.jose import PublicKey, b64url_encode
 from ..store import Database, Transaction
@@ -19,7 +20,7 @@ from ..verification import Verified
 
 KEPT: Final = 90 * 24 * 3600
 """Seconds that evidence is kept."""
-_written: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+_written: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,18 @@ class Evidence:
 
     @classmethod
     def of(cls, verified: Verified, issuer_key: PublicKey | None) -> Evidence:
-        """What proves this request, with the key that its issuer signed the token with."""
+        """What proves this request, with the key that its issuer signed the token with.
+
+        The token stands in the signature base, which covers Signature-Key (draft-11 §11.3.3.1); a byte of the base is
+        a character.
+        """
         request = verified.request
         document: dict[str, Any] = {
             "method": request.method,
             "url": f"{request.scheme}://{request.authority}{request.target}",
-            "signature_base": b64url_encode(verified.base),
+            "signature_base": verified.base.decode("latin-1"),
             "signature_input": ", ".join(request.values("signature-input")),
             "signature": ", ".join(request.values("signature")),
-            "signature_key": ", ".join(request.values("signature-key")),
             "key": verified.key.jwk,
             "created": verified.created,
         }
@@ -49,7 +53,7 @@ class Evidence:
         if digest:
             document["content_digest"] = ", ".join(digest)
         text = _written(document)
-        return cls(b64url_encode(hashlib.sha256(text.encode()).digest()), text)
+        return cls(b64url_encode(hashlib.sha256(text).digest()), text.decode())
 
 
 class Keeping:

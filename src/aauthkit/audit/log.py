@@ -6,12 +6,13 @@ only for the moment of a commit.
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
+
+import msgspec
 
 from ..protocol.jose import b64url_encode
 from ..store import Database, Transaction
@@ -23,7 +24,7 @@ PRUNED: Final = "pruned"
 """The kind of entry that tells what was discarded by its age."""
 Head = tuple[int, str]
 """Number and hash of the last entry of a chain."""
-_written: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_written: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 class AuditLog:
@@ -52,7 +53,7 @@ class AuditLog:
         Never a token, key or code: what proves a request is `Evidence`, and an entry names it.
         """
         told = {name: value for name, value in entry.items() if value is not None}
-        text = _written(told)
+        text = _written(told).decode()
         if tx in self._noted:
             self._noted[tx].append((kind, text))
             return

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from ..protocol.jose import b64url_encode
 from ..store import Migration, Row
 
@@ -56,7 +58,7 @@ MIGRATIONS: Final = (
 
 BEGINNING: Final = ""
 """What the first entry of a chain follows."""
-_written: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_written: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,9 @@ class Entry:
 
 
 def digest_of(server: str, writer: str, number: int, at: int, kind: str, text: str, previous: str) -> str:
-    """SHA-256 over all of an entry and the hash before it, in base64url."""
-    chained = _written([previous, server, writer, number, at, kind, text])
-    return b64url_encode(hashlib.sha256(chained.encode()).digest())
+    """SHA-256 over all of an entry and the hash before it, a JSON array without spaces, in base64url."""
+    chained = _written((previous, server, writer, number, at, kind, text))
+    return b64url_encode(hashlib.sha256(chained).digest())
 
 
 def read_entry(row: Row) -> Entry:

@@ -33,14 +33,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check = _command(below, "verify", _verify, "say whether anything was removed, changed, reordered or cut off")
     _add_keys(check)
     check.add_argument(
-        "--checkpoint", metavar="FILE", type=Path, help="checkpoints that were kept outside: finds a cut tail as well"
+        "--checkpoint",
+        metavar="FILE",
+        type=Path,
+        help="checkpoints that were kept outside: finds a cut tail as well (default: the installation's)",
     )
     export = _command(below, "export", _export, "print every entry, a line of JSON each")
     export.add_argument("--kind", metavar="KIND", help="of one kind only: decision, token, revocation, agent, mission")
     export.add_argument("--days", type=int, metavar="N", help="of the last N days only")
     made = _command(below, "checkpoint", _checkpoint, "make a checkpoint now, and print it")
     _add_keys(made)
-    made.add_argument("--to", metavar="FILE", type=Path, help="a file that it is appended to as well")
+    made.add_argument(
+        "--to", metavar="FILE", type=Path, help="a file that it is appended to as well (default: the installation's)"
+    )
     proof = _command(below, "evidence", _evidence, "print what proves a request, which an entry names")
     proof.add_argument("id", metavar="ID")
     prune = _command(below, "prune", _prune, "discard old entries that a checkpoint holds; the rest stays proved")
@@ -99,12 +104,15 @@ def _public_keys(path: Path) -> Sequence[PublicKey]:
 
 
 async def _verify(issuer: str, database: Database, options: argparse.Namespace) -> int:
-    outside = None
-    if options.checkpoint is not None:
+    outside, kept = None, options.checkpoint
+    if kept is None and options.issuer is None:
+        kept = Installation.load(folder(options)).checkpoints_file
+        kept = kept if kept.exists() else None
+    if kept is not None:
         try:
-            outside = read_lines(options.checkpoint)
+            outside = read_lines(kept)
         except OSError as error:
-            raise CommandError(f"{options.checkpoint} cannot be read: {error}") from error
+            raise CommandError(f"{kept} cannot be read: {error}") from error
     report = await verify(database, issuer, _public_keys(_keys_file(options)), outside=outside)
     if options.json:
         document = {
@@ -118,8 +126,8 @@ async def _verify(issuer: str, database: Database, options: argparse.Namespace) 
         return 0 if report.good else NOT_AS_WRITTEN
     for finding in report.findings:
         print(finding)
-    counted = f"{report.entries} entries in {report.chains} chains, {report.checkpoints} checkpoints"
-    print(f"{counted}: " + ("as they were written" if report.good else f"{len(report.findings)} findings"))
+    counted = f"entries: {report.entries}, chains: {report.chains}, checkpoints: {report.checkpoints}"
+    print(f"{counted}; " + ("as they were written" if report.good else f"{len(report.findings)} not as written"))
     if report.good and outside is None:
         print("  with --checkpoint FILE, checkpoints kept outside, a cut tail would be found as well")
     return 0 if report.good else NOT_AS_WRITTEN
@@ -134,6 +142,8 @@ async def _export(issuer: str, database: Database, options: argparse.Namespace) 
 
 def _checkpoints(issuer: str, database: Database, options: argparse.Namespace) -> Checkpoints:
     to = getattr(options, "to", None)
+    if to is None and options.issuer is None:
+        to = Installation.load(folder(options)).checkpoints_file
     return Checkpoints(
         issuer, database, KeyFile(_keys_file(options)).current, sinks=[FileSink(to)] if to is not None else []
     )

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..agent import Agent, AgentHome, Browser, PersonChannel, Terminal, TerminalAnswers
-from ..agent.person import default_channel
+from ..agent import Agent
 from ..egress import Egress
 from ..inspection import plain
 from ..installation import Installation
-from ..narration import LEVELS, Beside, Narrator
+from ..narration import LEVELS, Narrator
 from ..protocol.messages import Answer
 from ..protocol.tokens import AGENT_DWK, PERSON_DWK, RESOURCE_DWK
-from .failing import CalledWrongly, CommandError, explain
-from .places import add_home, egress_for, folder, installed, with_next_step
+from .acting import CHANNELS, add_mission, agent_name, manner, mission_of, telling
+from .failing import CalledWrongly
+from .places import add_home, egress_for, folder, installed
 
 if TYPE_CHECKING:
     from ..keys import Keys
@@ -31,7 +31,6 @@ ROLES: Final = (RESOURCE_DWK, PERSON_DWK, AGENT_DWK)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 TIMEOUT: Final = 60.0
 """Seconds that a server may be silent."""
-CHANNELS: Final = {"browser": Browser, "terminal": Terminal}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="call nothing; say what the resource offers and what the agent, or whoever --as names, lacks",
     )
+    add_mission(parser)
     parser.add_argument("--why", metavar="TEXT", help="shown to the person as the agent's own words")
     parser.add_argument("--ask", action="store_true", help="have the person asked even where they agreed before")
     parser.add_argument("--show", choices=tuple(CHANNELS), help="how the person is brought to a page")
@@ -91,31 +91,20 @@ def run(options: argparse.Namespace) -> int:
     """One request."""
     request = _request(options)
     found = installed(options)
-    narrator = None if options.quiet else Narrator(sys.stderr)
-    if narrator is not None and egress_for(found).loopback.origins:
-        narrator.aside("loopback profile: http is accepted for what is listed on this machine")
-    try:
+    with telling(options, found) as narrator:
         if options.describe:
             return asyncio.run(_describe(options, found))
         if options.level is not None:
             return asyncio.run(_by_hand(options, request, found, narrator))
         return asyncio.run(_call(options, request, found, narrator))
-    except Exception as error:
-        failure = explain(error)
-        if failure is None:
-            raise
-        raise with_next_step(failure, found) from error
-    finally:
-        if narrator is not None:
-            narrator.done()
 
 
 def _request(options: argparse.Namespace) -> _Request:
     """What the options ask for. Raises `CalledWrongly`."""
     if "://" not in options.url:
         raise CalledWrongly(f"{options.url} is not a whole URL", f"did you mean https://{options.url}")
-    if options.level is not None and (options.why or options.ask or options.show):
-        raise CalledWrongly("--as makes one request by hand, so that --why, --ask and --show have nobody to reach")
+    if options.level is not None and (options.why or options.ask or options.show or options.mission):
+        raise CalledWrongly("--as makes one request by hand, so that --why, --ask, --show and --mission say nothing")
     if options.level == "key" and options.agent:
         raise CalledWrongly(
             "--as key signs with a fresh key and not as an agent", "leave --agent out, or use --as agent"
@@ -147,22 +136,6 @@ def _body(data: str | None) -> bytes | None:
     return Path(data[1:]).read_bytes() if data.startswith("@") else data.encode(errors="surrogateescape")
 
 
-def _agent_name(options: argparse.Namespace) -> str:
-    if options.agent:
-        return str(options.agent)
-    home = AgentHome(folder(options))
-    names = home.names()
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise CommandError(f"there is no agent in {home.folder}", "enrol one: aauthkit init NAME")
-    raise CalledWrongly(f"there are several agents: {', '.join(names)}", "choose one with --agent NAME")
-
-
-def _channel(options: argparse.Namespace) -> PersonChannel:
-    return CHANNELS[options.show]() if options.show else default_channel()
-
-
 async def _describe(options: argparse.Namespace, found: Installation | None) -> int:
     """What the resource offers, and what whoever `--as` names lacks for it; nothing is signed."""
     from .describing import describe, describe_by_hand
@@ -170,23 +143,21 @@ async def _describe(options: argparse.Namespace, found: Installation | None) -> 
     if options.level in ("key", "server"):
         return await describe_by_hand(options.url, egress_for(found), as_json=options.json)
     egress = egress_for(found) if found else None
-    agent = Agent.load(_agent_name(options), home=folder(options), egress=egress)
+    agent = Agent.load(agent_name(options), home=folder(options), egress=egress)
     return await describe(agent, options.url, as_json=options.json)
 
 
 async def _call(
     options: argparse.Namespace, request: _Request, found: Installation | None, narrator: Narrator | None
 ) -> int:
-    agent = Agent.load(_agent_name(options), home=folder(options), egress=egress_for(found) if found else None)
-    settings: dict[str, Any] = {"timeout": TIMEOUT, "person": _channel(options)}
-    if sys.stdin.isatty() and sys.stderr.isatty():
-        settings["answer"] = TerminalAnswers()
-    if narrator is not None:
-        settings |= {"watch": narrator.watch, "person": Beside(narrator, settings["person"])}
+    agent = Agent.load(agent_name(options), home=folder(options), egress=egress_for(found) if found else None)
+    settings: dict[str, Any] = {"timeout": TIMEOUT, **manner(options, narrator)}
     if options.ask:
         settings["prompt"] = "consent"
+    if options.mission:
+        settings["mission"] = mission_of(agent, options.mission)
     async with (
-        agent.client(justification=options.why, **settings) as http,
+        agent.client(**settings) as http,
         http.stream(request.method, request.url, headers=request.headers, content=request.body) as response,
     ):
         headers = tuple((name.lower(), value) for name, value in response.headers.multi_items())
@@ -225,7 +196,7 @@ async def _by_hand(
         elif options.level == "server":
             credential = server_credential(options.issuer, options.role, _key_file(options.keys), egress)
         else:
-            credential = await agent_credential(_agent_name(options), http, egress, home=folder(options))
+            credential = await agent_credential(agent_name(options), http, egress, home=folder(options))
         prepared = prepare(
             request.method, request.url, credential, egress, headers=request.headers, body=request.body or b""
         )

@@ -26,6 +26,7 @@ from ..narration import LEVELS
 from ..outbound import Credential
 from ..protocol.messages import Answer
 from ..protocol.tokens import AGENT_TYP
+from .errand import ANSWERED, run_errand, stop_agent
 from .refusals import ATTEMPTS, BESIDES, refuse_all
 from .stage import Stage
 from .supply_chain.story import supply_chain
@@ -62,9 +63,13 @@ async def tell(stage: Stage, *, headless: bool, person: PersonChannel | None = N
         async with _somebody(stage, headless) as scripted:
             await _with_a_person(stage, agent, scripted, person)
         await refuse_all(stage, agent, http)
+        async with _somebody(stage, headless) as scripted:
+            await run_errand(stage, agent, scripted, person)
+        await stop_agent(stage, agent)
     if headless:
         stage.expect("the steps of the scale", stage.shown.get("step"), 4)
-        stage.expect("the refusals", stage.shown.get("refusal"), len(ATTEMPTS) + len(BESIDES) + 1)
+        stage.expect("the refusals", stage.shown.get("refusal"), len(ATTEMPTS) + len(BESIDES) + 2)
+        stage.expect("what was decided in all", stage.shown.get("decision"), 7)
     async with supply_chain(stage, headless=headless, person=person) as stays:
         _sum_up(stage, headless or stays)
 
@@ -100,7 +105,11 @@ async def _somebody(stage: Stage, headless: bool) -> AsyncIterator[ScriptedPerso
         return
     name, password = stage.account()
     script = Script(
-        name, password, approves=frozenset({"orders.read"}), told=lambda text: stage.narrator.line(f"  ☺ {text}")
+        name,
+        password,
+        approves=frozenset({"orders.read"}),
+        answers=ANSWERED,
+        told=lambda text: stage.narrator.line(f"  ☺ {text}"),
     )
     scripted = ScriptedPerson(stage.egress, script)
     try:

@@ -27,12 +27,13 @@ _AT_PLACE: Final = """person = :person AND agent_iss = :agent_iss AND agent_sub 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision as a person sees it in a list: `allowed` was granted, for `place`."""
+    """A decision as a person sees it in a list; `by` is the rule that made it, or the session of the person."""
 
     id: str
     place: Place
     standing: Standing
     shown: Mapping[str, Any] = field(repr=False)
+    by: str = ""
 
 
 def _standing(row: Row) -> Standing:
@@ -146,7 +147,7 @@ def _decision(row: Row) -> Decision:
         row["account"] or None,
         row["mission"] or None,
     )
-    return Decision(row["id"], place, _standing(row), json.loads(row["shown"]))
+    return Decision(row["id"], place, _standing(row), json.loads(row["shown"]), row["decided_by"])
 
 
 async def take_back(tx: Transaction, person: str, decision: str, now: int) -> Decision | None:

@@ -86,7 +86,7 @@ class Room:
         await self.check_person(person)
         if asked.kind == "relay" and not await self._is_here(person):
             raise self._no_way(asked)
-        reachable = asked.reaches_person or None
+        reachable: bool | None = asked.reaches_person or None
         for _ in range(1 + ATTEMPTS):
             try:
                 settled = await self._settle_or_open(asked, agent, proof, reachable=reachable, ask_anyway=ask_anyway)

@@ -94,8 +94,11 @@ class Database(Statements, Protocol):
     async def notify(self, channel: str, payload: str = "") -> None:
         """Wake the subscribers of `channel`, in every process. `payload` is at most 4,000 bytes of UTF-8."""
 
-    def subscribe(self, channel: str) -> AbstractAsyncContextManager[Subscription]:
-        """Hear what is notified on `channel` from the moment the block is entered; look at the records after that."""
+    def subscribe(self, channel: str, only: str | None = None) -> AbstractAsyncContextManager[Subscription]:
+        """Hear what is notified on `channel` from the moment the block is entered; look at the records after that.
+
+        `only`: the one payload to be heard, besides the empty one; others cost this subscriber nothing.
+        """
 
     async def close(self) -> None:
         """Close every connection, after the transactions under way. Waiting subscribers get `StoreUnavailable`."""

@@ -57,6 +57,15 @@ class Patience:
     jitter: Callable[[], float]
     """A number from 0 to 1, so that two waiting processes do not ask in step."""
 
+    def refuse(self, error: Exception, what: object) -> None:
+        """Raise what an error of SQLite's means, unless it is that the file is not free: then `until_free` is next.
+
+        No other statement is tried again: SQLite may have ended the transaction it was part of.
+        """
+        failure = failure_of(error, what)
+        if not isinstance(failure, StoreBusy):
+            raise failure from None
+
     async def until_free(self, act: Callable[[], T], what: object, seconds: float | None = None) -> T:
         """What `act` returns once the file is free. Raises `StoreBusy`, or at once what any other failure means."""
         deadline: float | None = None

@@ -71,9 +71,17 @@ class SqliteTransaction(EngineTransaction):
         self.wakeups: list[tuple[str, str]] = []
 
     async def _rows(self, statement: Statement, params: Params, *, first: bool) -> list[Row]:
+        try:
+            return _all(self._pen, statement, params, first)
+        except SQLITE_ERRORS as error:
+            self._patience.refuse(error, statement)
         return await self._patience.until_free(lambda: _all(self._pen, statement, params, first), statement)
 
     async def _count(self, statement: Statement, params: Params) -> int:
+        try:
+            return _count(self._pen, statement, params)
+        except SQLITE_ERRORS as error:
+            self._patience.refuse(error, statement)
         return await self._patience.until_free(lambda: _count(self._pen, statement, params), statement)
 
     async def _notify(self, channel: str, payload: str) -> None:
@@ -237,6 +245,10 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
         if not statement.reads or self._in_memory:
             async with self._transaction() as transaction:
                 return await transaction._rows(statement, params, first=first)
+        try:
+            return _all(self._at_rest, statement, params, first)
+        except SQLITE_ERRORS as error:
+            self._patience.refuse(error, statement)
         return await self._patience.until_free(lambda: _all(self._at_rest, statement, params, first), statement)
 
     @property

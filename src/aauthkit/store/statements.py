@@ -45,7 +45,7 @@ class Statement:
             raise StoreError(f"the statement names {sorted(self.names)} but was given {sorted(params)} [{self}]")
         for name, value in params.items():
             if isinstance(value, str):
-                if "\0" in value or not _is_unicode(value):
+                if "\0" in value or not (value.isascii() or _is_unicode(value)):
                     raise StoreError(f":{name} holds a character that no text column can keep [{self}]")
             elif isinstance(value, int):
                 if not -_BIGGEST <= value < _BIGGEST:
@@ -59,8 +59,6 @@ class Statement:
 
 
 def _is_unicode(text: str) -> bool:
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -183,17 +183,17 @@ class EngineDatabase(ABC, Generic[T]):
         await self._notify(channel, payload)
 
     @asynccontextmanager
-    async def subscribe(self, channel: str) -> AsyncIterator[Subscription]:
+    async def subscribe(self, channel: str, only: str | None = None) -> AsyncIterator[Subscription]:
         """See `Database`."""
-        check_wakeup(channel)
+        check_wakeup(channel, only or LOOK_AGAIN)
         if self._closed:
             raise StoreUnavailable("the database was closed")
-        waiting = self._wakeups.add(channel)
+        waiting = self._wakeups.add(channel, only)
         try:
             await self._hear()
             yield waiting
         finally:
-            self._wakeups.remove(channel, waiting)
+            self._wakeups.remove(channel, waiting, only)
             self._unheard()
 
     def _admit(self, sql: str, params: Params) -> Statement:

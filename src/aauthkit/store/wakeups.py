@@ -68,26 +68,33 @@ class Wakeups:
     """The subscribers of this process, by channel."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, set[Waiting]] = defaultdict(set)
+        # By the one payload that a subscriber waits for, so that ten thousand who wait for others cost a wake-up nothing.
+        self._waiting: defaultdict[str, defaultdict[str | None, set[Waiting]]]
+        self._waiting = defaultdict(lambda: defaultdict(set))
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, channel: str) -> Waiting:
-        """A new subscriber, who hears from now on."""
+    def add(self, channel: str, only: str | None = None) -> Waiting:
+        """A new subscriber, who hears from now on; of one payload, if it is named, and of what may have been missed."""
         waiting = Waiting()
-        self._waiting[channel].add(waiting)
+        self._waiting[channel][only].add(waiting)
         return waiting
 
-    def remove(self, channel: str, waiting: Waiting) -> None:
+    def remove(self, channel: str, waiting: Waiting, only: str | None = None) -> None:
         """Forget a subscriber."""
-        self._waiting[channel].discard(waiting)
-        if not self._waiting[channel]:
+        subscribers = self._waiting[channel]
+        subscribers[only].discard(waiting)
+        if not subscribers[only]:
+            del subscribers[only]
+        if not subscribers:
             del self._waiting[channel]
 
     def deliver(self, channel: str, payload: str) -> None:
-        """Wake those who wait on this channel."""
-        for waiting in self._waiting.get(channel, ()):
+        """Wake those who wait on this channel for this payload, or for any; `LOOK_AGAIN` is for everybody."""
+        subscribers = self._waiting.get(channel, {})
+        concerned = subscribers.values() if payload == LOOK_AGAIN else map(subscribers.get, (None, payload))
+        for waiting in [waiting for some in concerned if some is not None for waiting in some]:
             waiting.wake(payload)
 
     def missed(self) -> None:
@@ -101,4 +108,5 @@ class Wakeups:
             waiting.close()
 
     def _everybody(self) -> list[Waiting]:
-        return [waiting for subscribers in self._waiting.values() for waiting in subscribers]
+        channels = self._waiting.values()
+        return [waiting for subscribers in channels for some in subscribers.values() for waiting in some]

@@ -50,7 +50,7 @@ async def supply_chain(stage: Stage, *, headless: bool, person: PersonChannel | 
         stage.narrator.line("The supply chain is for somebody at a terminal, or for --headless: it is left out here.")
         yield False
         return
-    stage.narrator.chapter("8. A supply chain begins: a page, two agents and a tool, four more processes")
+    stage.narrator.chapter("10. A supply chain begins: a page, two agents and a tool, four more processes")
     place = Place(stage.found, stage.egress)
     with Supervisor(stage.found.root / "logs") as supervisor:
         async with standing_by(stage.found, lambda name: _admitted(stage, name)):
