@@ -251,6 +251,15 @@ class Deferred:
         )
         return [_read(row) for row in rows]
 
+    async def count_open(self, tx: Database | Transaction) -> int:
+        """How many requests are open and have not expired."""
+        row = await tx.fetch_one(
+            "SELECT count(*) AS total FROM pending WHERE server = :server AND state = 'open' AND expires > :now",
+            server=self.server,
+            now=int(self._clock()),
+        )
+        return int(row["total"]) if row is not None else 0
+
     async def update(self, tx: Transaction, pending: PendingRequest, data: Mapping[str, Any]) -> None:
         """Replace what is on record about a request that has not ended."""
         await tx.execute(

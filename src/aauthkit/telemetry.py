@@ -11,7 +11,7 @@ statuses, and values of the drafts' own tables. An error is told by its type.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Final
 
@@ -147,11 +147,21 @@ class Serving:
             self._span.set_status(Status(StatusCode.ERROR, str(status)))
 
 
-@contextmanager
-def serving(method: str, headers: HeaderList) -> Iterator[Serving]:
+def serving(method: str, headers: HeaderList) -> AbstractContextManager[Serving]:
     """A span for a request that a role answers, in the trace that is under way here, else in its sender's."""
+    parent = senders(headers)
+    if parent is None and unheard(tracer("serving")):
+        return _UNHEARD
+    return _serving(method, parent)
+
+
+_UNHEARD: Final = nullcontext(Serving(trace.INVALID_SPAN))
+
+
+@contextmanager
+def _serving(method: str, parent: context.Context | None) -> Iterator[Serving]:
     attributes = {"http.request.method": method_of(method)}
-    with span("serving", "aauth.serve", attributes, parent=senders(headers)) as told:
+    with span("serving", "aauth.serve", attributes, parent=parent) as told:
         yield Serving(told)
 
 

@@ -37,13 +37,11 @@ STORY = [
     "3. A person: may this agent act for you at this shop?",
     "← 202 requirement=interaction",
     "the page opens, with the code",
-    "and approves the agent's acting as them there",
     "✓ person token from person.localhost",
     '"you are": "somebody\'s agent"',
     "4. A grant: what may it do there?",
     "← 401 requirement=auth-token",
     "⇒ the resource token is in order, and goes to person.localhost",
-    "and approves 1 of 2 things",
     "✓ auth token from person.localhost",
     '"you may": ["orders.read"]',
     "two decisions in one visit; 1 of 2 things were granted",
@@ -70,6 +68,16 @@ STORY = [
     "as they were written",
     "10. A supply chain begins",
 ]
+DECIDED = [
+    "and approves the agent's acting as them there",
+    "and approves 1 of 2 things",
+    "and approves the mission",
+    "and allows it",
+    "and answers",
+    "and agrees that it is done",
+    "and approves 1 of 1 things",
+]
+"""What the person does: told when their browser has its answer, which may be after the agent has its own."""
 LAST = r"all as expected, \d+ s: \d+ agents, 4 steps, \d+ decisions, .*\b1 of 2 granted, \d+ refusals"
 
 
@@ -119,6 +127,7 @@ def test_the_whole_story_is_told_in_order_each_time(runs: Runs, run: int) -> Non
         found = unfolded.find(said, position)
         assert found >= 0, f"{said!r} is not told after {unfolded[max(0, position - 200) : position]!r}"
         position = found
+    assert [said for said in DECIDED if said not in unfolded] == []
     assert re.fullmatch(LAST, ran.out.splitlines()[-1])
 
 
@@ -126,7 +135,6 @@ CHAIN = [
     "10. A supply chain begins: a page, two agents and a tool, four more processes",
     "pat opens the page, and runs the example",
     "… buying-desk",
-    "and approves 1 of 1 things",
     "· Supply-chain agent was asked on behalf of a person",
     "· Market-analysis agent was asked by aauth:supply-chain@provider.localhost",
     "· Pricing tool has 5 offers for laptop",
@@ -151,7 +159,7 @@ def test_the_supply_chain_is_told_after_it_and_counted_in_the_last_line(runs: Ru
     for said in CHAIN:
         assert said in ran.out[position:], f"{said!r} is not told after {ran.out[max(0, position - 200) : position]!r}"
         position = ran.out.index(said, position) + 1
-    assert re.search(r"5 agents, 4 steps, 4 decisions, 2 runs, 3 hops, .*16 refusals", ran.out.splitlines()[-1])
+    assert re.search(r"5 agents, 4 steps, 9 decisions, 2 runs, 3 hops, .*17 refusals", ran.out.splitlines()[-1])
 
 
 def test_a_second_run_signs_the_same_person_in_and_enrols_a_new_agent(runs: Runs) -> None:

@@ -1,88 +1,27 @@
-"""The gateway with a real Envoy in front and a real origin behind: over TLS, HTTP/1.1 and HTTP/2."""
+"""The gateway behind a real Envoy, asking over gRPC and HTTP, and behind agentgateway as it asks; over real TLS.
+
+Every verdict in every shape; the origin behind it all is real.
+"""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from aauthkit import hop
-from aauthkit.gateway import Gate
-from aauthkit.gateway.envoy import configuration
-from aauthkit.gateway.http_check import HttpCheck
-from tests.plugins.commands import own_ports
-from tests.plugins.envoying import envoy
-from tests.plugins.gateways import Origin, gate_of
-from tests.plugins.resources import API, World
-from tests.plugins.serving import served
-from tests.plugins.signing import NOW, Signer
-from tests.plugins.tls import Authority
+from tests.plugins.gateways import SHAPES, Street, street
+from tests.plugins.resources import API
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 
-@dataclass
-class Street:
-    """Envoy, the check and the origin, each on a port of its own."""
-
-    world: World
-    gate: Gate
-    origin: Origin
-    port: int
-    upstream: int
-    trust: ssl.SSLContext
-    http2: bool = False
-
-    async def send(self, signer: Signer | None, path: str, method: str = "GET", **knobs: Any) -> httpx2.Response:
-        """A request through Envoy, exactly as it was signed; `host` and `more` change what is sent."""
-        host, more = knobs.pop("host", "api.example"), knobs.pop("more", ())
-        body = knobs.get("body", b"")
-        request = signer.sign(method, API + path, **knobs) if signer else None
-        headers = [(n, v) for n, v in (request.headers if request else ()) if n not in ("host", "content-length")]
-        async with httpx2.AsyncClient(verify=self.trust, http2=self.http2) as client:
-            built = client.build_request(
-                method,
-                f"https://127.0.0.1:{self.port}{path}",
-                headers=[("host", host), *headers, *more],
-                content=body or None,
-                extensions={"sni_hostname": "api.example"},
-            )
-            return await client.send(built)
-
-
-@pytest.fixture(params=[False, True], ids=["h1", "h2"])
-async def street(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Street]:
-    world = World()
-    authority = Authority(tmp_path)
-    files = authority.files("api.example")
-    port = next(own_ports)
-    async with AsyncExitStack() as stack:
-        later: list[Origin] = []
-
-        async def origin(scope: Any, receive: Any, send: Any) -> None:
-            await later[0].app(scope, receive, send)
-
-        upstream = await stack.enter_async_context(served(origin, lifespan="off"))
-        gate = gate_of(world, tmp_path, port=upstream)
-        later.append(Origin(gate))
-        await gate.start()
-        stack.push_async_callback(gate.close)
-        check = await stack.enter_async_context(served(HttpCheck(gate), lifespan="off"))
-        config = configuration(
-            gate.configuration,
-            listen=("127.0.0.1", port),
-            check=("127.0.0.1", check),
-            certificate=(str(files.certificate), str(files.key)),
-        )
-        await stack.enter_async_context(envoy(tmp_path, config, port))
-        trust = ssl.create_default_context(cafile=str(authority.ca_file))
-        yield Street(world, gate, later[0], port, upstream, trust, bool(request.param))
+@pytest.fixture(name="street", params=SHAPES)
+async def a_street(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Street]:
+    async with street(tmp_path, request.param) as made:
+        yield made
 
 
 async def test_only_who_has_what_a_route_needs_gets_through(street: Street) -> None:
@@ -124,12 +63,15 @@ async def test_the_path_is_signed_as_it_is_sent_and_nothing_normalises_it(street
         assert answer.status_code in (400, 401, 404), (path, answer.status_code)
 
 
-async def test_f68_another_resources_authority_leads_there_and_not_here(street: Street) -> None:
-    """F68."""
-    answer = await street.send(street.world.agent(), "/agents", host="other.example")
-    assert answer.status_code == 401 and "invalid_signature" in answer.headers["signature-error"]
-    answer = await street.send(street.world.agent(), "/agents", host="nobody.example")
-    assert answer.status_code == 404
+async def test_f68_another_authority_is_no_other_resources(street: Street) -> None:
+    """F68: the name that TLS was opened for and the authority are one, or it is 421; so no tenant is another."""
+    for host in ("other.example", "nobody.example"):
+        answer = await street.send(street.world.agent(), "/agents", host=host)
+        if street.shape == "agentgateway":
+            assert answer.status_code in (401, 404)
+        else:
+            assert answer.status_code == 421
+    assert street.origin.seen == []
 
 
 async def test_a_signed_body_arrives_whole_and_a_changed_one_is_not_served(street: Street) -> None:
@@ -137,18 +79,53 @@ async def test_a_signed_body_arrives_whole_and_a_changed_one_is_not_served(stree
     answer = await street.send(placed, "/orders", "POST", body=b'{"item": "lamp"}')
     assert answer.status_code == 200 and answer.json()["body"] == '{"item": "lamp"}', answer.text
     seen = len(street.origin.seen)
-    request = placed.sign("POST", f"{API}/orders", body=b'{"item": "lamp"}', now=NOW)
-    headers = [(n, v) for n, v in request.headers if n not in ("host", "content-length")]
-    async with httpx2.AsyncClient(verify=street.trust, http2=street.http2) as client:
-        built = client.build_request(
-            "POST",
-            f"https://127.0.0.1:{street.port}/orders",
-            headers=[("host", "api.example"), *headers],
-            content=b'{"item": "sofa"}',
-            extensions={"sni_hostname": "api.example"},
-        )
-        answer = await client.send(built)
+    answer = await street.send(placed, "/orders", "POST", body=b'{"item": "lamp"}', sent=b'{"item": "sofa"}')
     assert answer.status_code != 200 and len(street.origin.seen) == seen
+
+
+async def test_a_buffered_body_is_compared_here_and_one_over_the_limit_is_413(street: Street) -> None:
+    placed = street.world.grant("orders.place")
+    answer = await street.send(placed, "/payments", "POST", body=b'{"item": "lamp"}')
+    assert answer.status_code == 200 and answer.json()["kind"] == "buffered", answer.text
+    answer = await street.send(placed, "/payments", "POST", body=b'{"item": "lamp"}', sent=b'{"item": "sofa"}')
+    assert answer.status_code == 401 and "invalid_signature" in answer.headers["signature-error"]
+    if street.shape != "agentgateway":
+        answer = await street.send(placed, "/payments", "POST", body=b"x" * 70_000)
+        assert answer.status_code == 413
+    assert len(street.origin.seen) == 1
+
+
+async def test_a_call_that_lacks_a_grant_is_held_and_runs_once_when_it_comes(street: Street) -> None:
+    """§6.5.1: 202 with Location through the proxy, the poll at the gateway's own path, the call run upstream."""
+    person = street.world.person()
+    answer = await street.send(person, "/held", "POST", body=b'{"item": "lamp"}')
+    assert answer.status_code == 202, answer.text
+    assert "auth-token" in answer.headers["aauth-requirement"]
+    path = answer.headers["location"].removeprefix(API)
+    assert (await street.send(person, path)).status_code == 202
+    other = street.world.grant("orders.place", sub="p-2")
+    assert (await street.send(other, path)).status_code == 404
+    assert street.origin.seen == []
+    granted = street.world.grant("orders.place")
+    for _ in range(2):
+        answer = await street.send(granted, path)
+        assert answer.status_code == 200 and answer.json()["body"] == '{"item": "lamp"}', answer.text
+        assert answer.json()["caller"]["level"] == "grant"
+    assert len(street.origin.seen) == 1
+    (headers,) = [each["headers"] for each in street.origin.seen]
+    assert [name for name in headers if name.startswith(("x-aauth", "signature"))] == [hop.HEADER]
+
+
+async def test_the_resources_own_paths_are_answered_through_the_proxy(street: Street) -> None:
+    answer = await street.send(None, "/.well-known/aauth-resource.json")
+    assert answer.status_code == 200, answer.text
+    document = answer.json()
+    assert document["revocation_endpoint"] == f"{API}/aauth/revoke"
+    keys = (await street.send(None, "/.well-known/jwks.json")).json()["keys"]
+    assert [key["kid"] for key in keys] == [street.gate.guarded[API].keys.current.kid]
+    assert (await street.send(None, "/aauth/revoke", "POST")).status_code in (400, 401, 415)
+    assert (await street.send(None, "/aauth/../agents")).status_code in (400, 401, 404)
+    assert street.origin.seen == []
 
 
 async def test_a_call_around_the_gateway_is_refused(street: Street) -> None:

@@ -170,9 +170,13 @@ class Accounts:
         """The account with this name, in whatever case."""
         return await self._records.find(name_key(name))
 
-    async def account(self, account_id: str) -> Account | None:
-        """The account with this identifier."""
-        return await self._records.account(self._records.database, account_id)
+    async def account(self, account_id: str, tx: Transaction | None = None) -> Account | None:
+        """The account with this identifier, as `tx` finds it where one is given: of the database `is_on` says."""
+        return await self._records.account(tx or self._records.database, account_id)
+
+    def is_on(self, database: Database) -> bool:
+        """Whether the accounts are kept in this very database."""
+        return self._records.database is database
 
     async def list(self) -> Sequence[Account]:
         """Every account, in the order of their making."""

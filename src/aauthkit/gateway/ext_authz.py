@@ -70,10 +70,10 @@ def _pool() -> Any:
         declared = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
             label = _REPEATED if kind.startswith("*") else _OPTIONAL
-            kind = kind.removeprefix("*")
-            made = declared.field.add(name=field, number=number, label=label, type=_TYPES.get(kind, _MESSAGE))
-            if kind not in _TYPES:
-                made.type_name = f".{_PACKAGE}.{kind}"
+            one = kind.removeprefix("*")
+            made = declared.field.add(name=field, number=number, label=label, type=_TYPES.get(one, _MESSAGE))
+            if one not in _TYPES:
+                made.type_name = f".{_PACKAGE}.{one}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return pool

@@ -20,10 +20,10 @@ REMOVE: Final = "x-envoy-auth-headers-to-remove"
 
 
 class HttpCheck:
-    """An ASGI application that answers a proxy's questions. `gate` decides."""
+    """An ASGI application that answers a proxy's questions. `gate` decides; another may take its place meanwhile."""
 
     def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+        self.gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question."""
@@ -34,7 +34,7 @@ class HttpCheck:
 
     async def _decide(self, scope: Scope, receive: Receive) -> Verdict | Answer:
         target = target_of(scope)
-        found = self._gate.configuration.by_prefix(target)
+        found = self.gate.configuration.by_prefix(target)
         if found is None:
             return Problem("not_found", "no resource is configured under this path").answer()
         headers = headers_of(scope)
@@ -45,7 +45,7 @@ class HttpCheck:
             return SignatureFailure(
                 "invalid_input", "content-length is changed on the way here: sign content-digest instead"
             ).answer()
-        return await self._gate.decide(found.identifier, request, body)
+        return await self.gate.decide(found.identifier, request, body)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The body, where the proxy sends it along; it says so with a content-length above nothing."""

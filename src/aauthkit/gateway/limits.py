@@ -1,15 +1,15 @@
 """Limits: how many calls, or how much in all, one caller may make in a span of time.
 
 At the level of an agent whoever is counted is the agent identifier; above it, where no agent identifier reaches a
-resource (draft-11 §C.1.6), it is the person, the account and the mission, and the key as a second bound. A counter is in
-the resource's store, and so survives a refreshed token, a restart, and is one for every replica.
+resource (draft-11 §C.1.6), it is the person, the account and the mission, and the key as a second bound. A counter is
+in the resource's store, and so survives a refreshed token and a restart, and is one for every replica.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ _COUNT: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` in `per` seconds, of calls or of what `amount` says of each; on `levels` and `routes` alone.
+    """At most `most` in `per` seconds, of calls or of what `amounts` say of each; on `levels` and `routes` alone.
 
     `of_key` is the bound of one key of a caller, where there is one.
     """
@@ -64,7 +64,7 @@ class Limit:
     per: int
     levels: tuple[Level, ...]
     routes: tuple[str, ...] = ()
-    amount: Amount | None = None
+    amounts: Mapping[Level, Amount] | None = None
     of_key: float | None = None
 
     def applies(self, level: str, route: str) -> bool:
@@ -104,7 +104,7 @@ class Counters:
     ) -> None:
         """Count one request on every limit that applies, all or none. Raises `LimitReached`, `StoreError`."""
         asked = [
-            (limit, holder, most, _step(limit, facts))
+            (limit, holder, most, _step(limit, level, facts))
             for limit in limits
             if limit.applies(level, route)
             for holder, most in _holders(limit, caller)
@@ -154,11 +154,11 @@ def _holders(limit: Limit, caller: Caller) -> list[tuple[str, float]]:
     return holders
 
 
-def _step(limit: Limit, facts: Facts) -> int:
-    if limit.amount is None:
+def _step(limit: Limit, level: str, facts: Facts) -> int:
+    if limit.amounts is None:
         return PARTS
     try:
-        amount = limit.amount.of(facts)
+        amount = next(each for name, each in limit.amounts.items() if name == level).of(facts)
     except Undecided as error:
         raise NoAmount(limit) from error
     if not 0 <= amount <= MAX_TOTAL:

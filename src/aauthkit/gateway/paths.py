@@ -1,7 +1,7 @@
 """Paths that two readers could read in two ways, of which one could be a path that is open and the other not.
 
-The gateway compares a path as it was sent; what stands behind it may decode it, join its slashes, follow its dots or cut
-its parameters. A path that would change by any of that is refused, and so is never compared at all.
+The gateway compares a path as it was sent; what stands behind it may decode it, join its slashes, follow its dots or
+cut its parameters. A path that would change by any of that is refused, and so is never compared at all.
 """
 
 from __future__ import annotations

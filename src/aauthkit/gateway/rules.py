@@ -34,8 +34,17 @@ VOCABULARIES: Final[Mapping[Level, Vocabulary]] = {
     "person": Vocabulary("person", {**_COMMON, "person": PERSON}),
     "grant": Vocabulary("grant", {**_COMMON, "person": PERSON, "grant": GRANT}),
 }
+BODY: Final = Shape({"json": "object"})
+AMOUNTS: Final[Mapping[Level, Vocabulary]] = {
+    level: Vocabulary(level, {**each.variables, "body": BODY}) for level, each in VOCABULARIES.items()
+}
+"""What an amount may be made of: what a rule sees, and the body as JSON."""
 LATER: Final = ("chain", "mcp", "a2a")
 """Variables of the vocabulary that are not there yet."""
+
+
+LAST: Final = "(no rule allows)"
+"""What the last no is called where it is only noted."""
 
 
 class RuleError(ValueError):
@@ -134,15 +143,21 @@ def facts_of(caller: Caller, method: str, target: str, resource: str, route: str
     return facts
 
 
-def rule_on(rules: Sequence[Rule], level: Level, facts: Facts) -> Ruling:
-    """What `rules` say of a caller. A rule that cannot be decided denies, and is logged."""
+def rule_on(rules: Sequence[Rule], level: str, facts: Facts, *, shadow: bool = False) -> Ruling:
+    """What `rules` say of a caller. A rule that cannot be decided denies, and is logged.
+
+    In `shadow` every rule says what it would do, and all are let in.
+    """
     shadowed: list[str] = []
     allows = False
     allowed_by: Rule | None = None
     for effect in EFFECTS:
-        for rule in (one for one in rules if one.effect == effect and level in one.conditions):
+        for rule in rules:
+            condition = next((each for name, each in rule.conditions.items() if name == level), None)
+            if rule.effect != effect or condition is None:
+                continue
             try:
-                holds = rule.conditions[level].holds(facts)
+                holds = condition.holds(facts)
                 failed = False
             except Undecided as error:
                 log.error("rule %s could not be decided: %s", rule.name, error)
@@ -151,10 +166,10 @@ def rule_on(rules: Sequence[Rule], level: Level, facts: Facts) -> Ruling:
             if effect == "allow" and not rule.shadow:
                 allows = True
                 allowed_by = allowed_by or (rule if holds and not failed else None)
-            if no and rule.shadow:
+            if no and (rule.shadow or shadow):
                 shadowed.append(rule.name)
             elif no:
                 return Ruling(False, rule, tuple(shadowed))
     if allows and allowed_by is None:
-        return Ruling(False, None, tuple(shadowed))
+        return Ruling(shadow, None, (*shadowed, LAST) if shadow else tuple(shadowed))
     return Ruling(True, allowed_by, tuple(shadowed))

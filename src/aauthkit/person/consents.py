@@ -51,7 +51,9 @@ def _standing(row: Row) -> Standing:
 async def standing(tx: Statements, place: Place, lock: str = "") -> list[Standing]:
     """The decisions of a place that were not taken back, newest first; `lock` is the database's `for_update`."""
     rows = await tx.fetch_all(
-        f"SELECT * FROM person_decisions WHERE {_AT_PLACE} ORDER BY number DESC, id{lock}", **place.params()
+        f"""SELECT id, asked, granted, memory, decided, jkt, ends FROM person_decisions
+            WHERE {_AT_PLACE} ORDER BY number DESC, id{lock}""",
+        **place.params(),
     )
     return [_standing(row) for row in rows]
 

@@ -141,7 +141,7 @@ class Deciding:
             await self._note(tx, asked, decider, choice, now, new_agent=known is None)
             await self._deferred.amend(tx, pending, await self._carry_out(tx, asked, decider, choice))
             await self._questions.settle(tx, question, decider.person, _verdict(asked, choice, now))
-        await self._deferred.wake(pending)
+            await self._deferred.wake_with(tx, pending)
 
     async def _check_mission(self, tx: Transaction, asked: Asked, decider: Decider, choice: Choice) -> None:
         """Nothing is decided for a mission that has ended (draft-11 §8.8), and nothing allowed beyond its limits.

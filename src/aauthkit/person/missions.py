@@ -186,7 +186,9 @@ async def end(tx: Transaction, s256: str, reason: Reason, now: int) -> bool:
     )
     if ended:
         await tx.execute(
-            "UPDATE person_decisions SET over = :now WHERE mission = :s256 AND over IS NULL", s256=s256, now=now
+            "UPDATE person_decisions SET over = :now WHERE mission = :s256 AND mission <> '' AND over IS NULL",
+            s256=s256,
+            now=now,
         )
         await log(tx, s256, "ended", {"reason": reason}, now)
     return bool(ended)

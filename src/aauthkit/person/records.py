@@ -176,14 +176,19 @@ async def unbind(tx: Transaction, agent_iss: str, agent_sub: str) -> None:
 
 async def agents(tx: Statements, person: str | None = None) -> list[BoundAgent]:
     """The agents that have a person, newest first; those of one person if given."""
+    theirs = "" if person is None else "WHERE a.person = :person"
     rows = await tx.fetch_all(
         f"""SELECT a.*, s.since AS stopped FROM person_agents a
             LEFT JOIN person_stops s ON s.agent_iss = a.agent_iss AND s.agent_sub = a.agent_sub
-            WHERE CAST(:person AS TEXT) IS NULL OR a.person = :person
-            ORDER BY a.since DESC LIMIT {MAX_LISTED}""",
-        person=person,
+            {theirs} ORDER BY a.since DESC LIMIT {MAX_LISTED}""",
+        **_named(person),
     )
     return [BoundAgent(row["agent_iss"], row["agent_sub"], row["person"], row["since"], row["stopped"]) for row in rows]
+
+
+def _named(person: str | None) -> dict[str, str]:
+    """One person as a parameter; a condition that holds for everybody keeps SQLite from the index, so it is left out."""
+    return {} if person is None else {"person": person}
 
 
 async def stop(tx: Transaction, agent_iss: str, agent_sub: str, person: str, now: int) -> bool:
@@ -321,10 +326,9 @@ async def find_issued_to(tx: Statements, jti: str, agent_iss: str, agent_sub: st
 
 async def issued(tx: Statements, person: str | None = None) -> list[Issued]:
     """The tokens on record, newest first; those of one person if given."""
+    theirs = "" if person is None else "WHERE person = :person"
     rows = await tx.fetch_all(
-        f"""SELECT * FROM person_issued WHERE CAST(:person AS TEXT) IS NULL OR person = :person
-            ORDER BY issued DESC, jti LIMIT {MAX_LISTED}""",
-        person=person,
+        f"SELECT * FROM person_issued {theirs} ORDER BY issued DESC, jti LIMIT {MAX_LISTED}", **_named(person)
     )
     return [_issued(row) for row in rows]
 

@@ -198,8 +198,8 @@ class PersonServer:
     async def gauges(self) -> Mapping[str, float]:
         """How much waits: requests for their people, revocations for their resources."""
         return {
-            "requests_waiting": len(await self._deferred.open_requests(self._ground.database)),
-            "revocations_waiting": sum(1 for one in await self._outbox.deliveries() if one.state == "waiting"),
+            "requests_waiting": await self._deferred.count_open(self._ground.database),
+            "revocations_waiting": await self._outbox.count_waiting(),
         }
 
     async def deliver_revocations(self) -> None:

@@ -185,4 +185,13 @@ MIGRATIONS: Final = (
             "CREATE INDEX person_answers_until ON person_answers (until)",
         ),
     ),
+    Migration(
+        room="person",
+        version=5,
+        statements=(
+            # Of what is over only: else SQLite takes it for `over IS NULL`, and looks at everything that stands.
+            "DROP INDEX person_decisions_over",
+            "CREATE INDEX person_decisions_over ON person_decisions (over) WHERE over IS NOT NULL",
+        ),
+    ),
 )

@@ -42,6 +42,10 @@ CLARIFICATION: Final = Requirement("clarification")
 class _ReachUnknown(Exception):
     """The person has to be asked, and whether they can be was not looked up: a page of theirs may be open."""
 
+    def __init__(self, person: str | None) -> None:
+        super().__init__()
+        self.person = person
+
 
 class Room:
     """Where requests wait: opens them, says what they wait for, and hands out what was decided."""
@@ -70,6 +74,7 @@ class Room:
         self._questions = questions
         self._issuing = issuing
         self._accounts = accounts
+        self._one_database = accounts.is_on(database)
         self._clock = clock
 
     def page_url(self, page: str) -> str:
@@ -82,23 +87,23 @@ class Room:
         Where the person's page is open the answer is held for the seconds the agent prefers (draft-11 §11.8.1).
         """
         asked = replace(asked, evidence=proof.id)
-        person = await records.person_of(self._database, asked.agent_iss, asked.agent_sub)
-        await self.check_person(person)
-        if asked.kind == "relay" and not await self._is_here(person):
-            raise self._no_way(asked)
+        if asked.kind == "relay" or not self._one_database:
+            person = await records.person_of(self._database, asked.agent_iss, asked.agent_sub)
+            await self.check_person(person)
+            if asked.kind == "relay" and not await self._is_here(person):
+                raise self._no_way(asked)
         reachable: bool | None = asked.reaches_person or None
         for _ in range(1 + ATTEMPTS):
             try:
                 settled = await self._settle_or_open(asked, agent, proof, reachable=reachable, ask_anyway=ask_anyway)
             except Collided:
                 continue
-            except _ReachUnknown:
-                reachable = await self._is_here(person)
+            except _ReachUnknown as unknown:
+                reachable = await self._is_here(unknown.person)
                 continue
             self._accepted.is_kept(agent)
             if isinstance(settled, Answer):
                 return settled
-            await self._deferred.wake(settled)  # the page that is open shows it at once
             return await self.poll(request, settled.id, agent)
         raise Problem("server_error", "equal requests collided", status=503, retry_after=1)
 
@@ -137,11 +142,11 @@ class Room:
         if await records.is_stopped(self._database, agent.iss, agent.sub):
             raise Problem("denied", STOPPED)
 
-    async def check_person(self, person: str | None) -> None:
+    async def check_person(self, person: str | None, tx: Transaction | None = None) -> None:
         """Return if nothing is known against the person an agent acts for; raise `Problem` 403 otherwise."""
         if person is None:
             return
-        account = await self._accounts.account(person)
+        account = await self._accounts.account(person, tx)
         if account is None or account.disabled:
             raise Problem("denied", "the account of the person this agent acts for is switched off")
 
@@ -155,6 +160,8 @@ class Room:
             if asked.mission is not None and self._database.for_update:
                 await self._questions.hold(tx, asked.agent_iss, asked.agent_sub, now)  # before the mission
             footing = await footing_of(tx, asked)
+            if self._one_database:
+                await self.check_person(footing.person, tx)
             await self._evidence.keep(tx, proof)
             answer = await self._at_once(tx, asked, agent, footing, ask_anyway=ask_anyway)
             if answer is not None:
@@ -162,11 +169,12 @@ class Room:
             if "none" in asked.prompt:
                 return Problem("user_unreachable", "the person has to be asked, and prompt=none forbids it").answer()
             if reachable is None:
-                raise _ReachUnknown
+                raise _ReachUnknown(footing.person)
             if not reachable:
                 return Problem("user_unreachable", "the person has to be asked: declare interaction").answer()
             pending = await self._questions.ask(tx, asked, owner_of(agent), footing.person, now, prompted=ask_anyway)
             await logbook.note(tx, asked, "asked", now)
+            await self._deferred.wake_with(tx, pending)  # whoever polls it learns that it was asked anew
             return pending
 
     async def _at_once(

@@ -11,8 +11,8 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
 
 from ..callers import Caller, Grant, Person
 from ..protocol.headers import auth_token_required
@@ -65,6 +65,24 @@ class Runner(Protocol):
 
 Admit = Callable[[Need], Awaitable[Admitted]]
 """Lets the caller of a poll in as one whom the need serves. Raises `Problem` for one without an account here."""
+
+
+class _Later:
+    """A task that begins after `seconds`, unless it is cancelled before: most calls have ended by then."""
+
+    def __init__(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._work(), name="aauthkit-held-beat")
+
+    def cancel(self) -> None:
+        """It does not begin any more, or is ended."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
 
 class Deliveries:
@@ -197,7 +215,7 @@ class Deliveries:
     # Once it runs.
 
     async def _run(self, held: Held, admitted: Admitted | None, runner: Runner) -> Answer:
-        beating = asyncio.create_task(self._beat(held.id), name="aauthkit-held-beat")
+        beating = _Later(BEAT, lambda: self._beat(held.id))
         try:
             answer = await self._outcome(held, admitted, runner)
             if len(answer.body) > MAX_RESULT:
@@ -219,9 +237,9 @@ class Deliveries:
 
     async def _beat(self, held_id: str) -> None:
         while True:
-            await asyncio.sleep(BEAT)
             with contextlib.suppress(StoreError):
                 await self._records.beat(self._db, held_id, self._name, int(self._clock()))
+            await asyncio.sleep(BEAT)
 
     async def _poll_begun(self, held: Held, caller: Person | Grant) -> Answer:
         now = self._clock()

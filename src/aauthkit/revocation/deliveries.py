@@ -51,7 +51,8 @@ class Deliveries:
         async with self._db.transaction() as tx:
             rows = await tx.fetch_all(
                 f"""SELECT recipient, jti FROM (
-                        SELECT recipient, jti, due, row_number() OVER (PARTITION BY recipient ORDER BY due, jti) AS place
+                        SELECT recipient, jti, due,
+                               row_number() OVER (PARTITION BY recipient ORDER BY due, jti) AS place
                         FROM revocation_outbox
                         WHERE server = :server AND state = 'waiting' AND due <= :now{others}
                     ) AS ready WHERE place <= {each} ORDER BY due, recipient, jti LIMIT {limit}""",
@@ -146,8 +147,9 @@ class Deliveries:
         """When the next one is due that is for none of the `busy`, `None` where none waits."""
         others, named = _others(busy)
         row = await self._db.fetch_one(
+            # The plus keeps SQLite from looking by `exp`: at all whose token lives, those that have arrived too.
             f"""SELECT min(due) AS due FROM revocation_outbox
-               WHERE server = :server AND state = 'waiting' AND exp > :now{others}""",
+               WHERE server = :server AND state = 'waiting' AND +exp > :now{others}""",
             server=self.server,
             now=now,
             **named,
@@ -158,7 +160,7 @@ class Deliveries:
         """How many are to be delivered still."""
         row = await self._db.fetch_one(
             """SELECT count(*) AS total FROM revocation_outbox
-               WHERE server = :server AND state = 'waiting' AND exp > :now""",
+               WHERE server = :server AND state = 'waiting' AND +exp > :now""",
             server=self.server,
             now=now,
         )

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from .database import Row
 from .errors import StoreBusy, StoreError, StoreUnavailable
@@ -22,6 +23,8 @@ from .statements import Statement
 from .transactions import MIGRATION_SECONDS, EngineDatabase, EngineTransaction, Params
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _WAKEUP_TABLE = (
     "CREATE TABLE IF NOT EXISTS aauthkit_wakeups"
@@ -185,7 +188,7 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
 
     async def _commit(self, transaction: SqliteTransaction) -> None:
         try:
-            if self._durable or self._log_starts_over:
+            if self._commit_waits:
                 self._log_starts_over = False
                 await finish(self._on_disk(self._pen.commit, "COMMIT"))
             else:
@@ -243,8 +246,10 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
 
     async def _rows(self, statement: Statement, params: Params, *, first: bool) -> list[Row]:
         if not statement.reads or self._in_memory:
-            async with self._transaction() as transaction:
-                return await transaction._rows(statement, params, first=first)
+            if self._commit_waits or not await self._take_pen_for_commit():
+                async with self._transaction() as transaction:
+                    return await transaction._rows(statement, params, first=first)
+            return await self._alone(lambda: _all(self._pen, statement, params, first), statement)
         try:
             return _all(self._at_rest, statement, params, first)
         except SQLITE_ERRORS as error:
@@ -257,8 +262,32 @@ class SqliteDatabase(EngineDatabase[SqliteTransaction]):
         return self._reader if self._pen_lock.locked() else self._pen
 
     async def _count(self, statement: Statement, params: Params) -> int:
-        async with self._transaction() as transaction:
-            return await transaction._count(statement, params)
+        if self._commit_waits or not await self._take_pen_for_commit():
+            async with self._transaction() as transaction:
+                return await transaction._count(statement, params)
+        return await self._alone(lambda: _count(self._pen, statement, params), statement)
+
+    @property
+    def _commit_waits(self) -> bool:
+        """Whether the next commit waits for the disk, and is for the thread."""
+        return self._durable or self._log_starts_over
+
+    async def _take_pen_for_commit(self) -> bool:
+        """Take the pen, unless it turns out then that the next commit waits for the disk."""
+        await self._take_pen(self._patience.seconds)
+        if self._commit_waits:
+            self._pen_lock.release()
+            return False
+        return True
+
+    async def _alone(self, act: Callable[[], T], statement: Statement) -> T:
+        """What a statement gives that is a transaction of its own: SQLite begins and commits it. The pen is held."""
+        try:
+            result = await self._patience.until_free(act, statement)
+        finally:
+            self._pen_lock.release()
+        self._count_commit()
+        return result
 
     async def _notify(self, channel: str, payload: str) -> None:
         async with self._transaction() as transaction:

@@ -257,8 +257,8 @@ def test_f69_two_requires_are_both_needed_and_one_allow_is_not_enough_for_anothe
         ("upstream: http://127.0.0.1:8000\n    path_prefix: /api", "path_prefix: /api", 3, "upstream is missing"),
         ("level: agent}", "level: agents}", 17, "one of key, agent, person, grant"),
         ("scope: [orders.read]", "scope: [orders.reed]", 21, "one of orders.read"),
-        ("agent.id ==", "agent.idd ==", 28, "undefined field 'idd'"),
-        ("agent.id ==", "chain ==", 28, "chain is not there yet"),
+        ("agent.id ==", "agent.idd ==", 35, "undefined field 'idd'"),
+        ("agent.id ==", "chain ==", 35, "chain is not there yet"),
         ("open: [GET /health]", "opne: [GET /health]", 14, "there is no 'opne'"),
         ("GET /health", "get /health", 14, "a match is"),
         ("https://api.example", "https://API.example", 3, "lower-case"),
@@ -269,7 +269,7 @@ def test_f69_two_requires_are_both_needed_and_one_allow_is_not_enough_for_anothe
 def test_each_mistake_in_the_file_is_told_with_its_line(
     tmp_path: Path, old: str, new: str, line: int, said: str
 ) -> None:
-    text = FILE.format(rules=RULES, port=8000)
+    text = FILE.format(rules=RULES, port=8000, more="")
     assert old in text
     with pytest.raises(ConfigurationError) as caught:
         read_configuration(text.replace(old, new, 1), folder=tmp_path)

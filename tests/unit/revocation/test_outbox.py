@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from aauthkit.revocation import MIGRATIONS, Outcome, RevocationOutbox, Revoker
-from aauthkit.revocation.outbox import FIRST_PAUSE, LEASE, LONGEST_PAUSE, pause_after
+from aauthkit.revocation.outbox import AT_ONCE, AT_RECIPIENT, FIRST_PAUSE, LEASE, LONGEST_PAUSE, pause_after
 from aauthkit.store import Database, open_database
 from tests.plugins.revoking import PERSON_DWK, PROVIDER, PS
 from tests.plugins.signing import NOW
@@ -248,19 +248,37 @@ async def test_a_slow_recipient_holds_up_nobody_else(database: Database, outbox:
             await asyncio.sleep(0.01)
 
 
+async def test_a_slow_recipient_of_many_holds_up_nobody_else(
+    database: Database, outbox: RevocationOutbox, post: Post
+) -> None:
+    """A stop revokes many tokens at one resource: it gets two at a time, and everybody else theirs."""
+    post.gates[SLOW] = asyncio.Event()
+    await put(database, outbox, *(f"t-{number:03}" for number in range(3 * AT_ONCE)), at=SLOW)
+    async with delivering(outbox):
+        await until(lambda: len(post.told) == AT_RECIPIENT)
+        await put(database, outbox, *(f"u-{number}" for number in range(4)), at=OTHER)
+        await until(lambda: len(post.told) == AT_RECIPIENT + 4)
+        assert not [jti for jti in post.jtis[AT_RECIPIENT:] if jti.startswith("t-")]
+        post.gates[SLOW].set()
+        await until(lambda: len(post.told) == 3 * AT_ONCE + 4)
+
+
 async def test_no_more_are_under_way_at_once_than_are_allowed(
     database: Database, outbox: RevocationOutbox, post: Post
 ) -> None:
-    post.gates[PS] = asyncio.Event()
-    await put(database, outbox, *(f"t-{number:02}" for number in range(20)))
+    held = asyncio.Event()
+    for number in range(AT_ONCE):
+        at = f"https://r{number}.example"
+        post.gates[at] = held
+        await put(database, outbox, f"{number}-a", f"{number}-b", at=at)
     async with delivering(outbox):
-        await until(lambda: len(post.told) == 8)
+        await until(lambda: len(post.told) == AT_ONCE)
         await put(database, outbox, "late")
         for _ in range(20):
             await asyncio.sleep(0.01)
-        assert len(post.told) == 8
-        post.gates[PS].set()
-        await until(lambda: len(post.told) == 21)
+        assert len(post.told) == AT_ONCE
+        held.set()
+        await until(lambda: len(post.told) == 2 * AT_ONCE + 1)
 
 
 async def test_a_server_that_stops_delivers_nothing_more(
