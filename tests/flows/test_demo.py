@@ -74,7 +74,6 @@ DECIDED = [
     "and approves the mission",
     "and allows it",
     "and answers",
-    "and agrees that it is done",
     "and approves 1 of 1 things",
 ]
 """What the person does: told when their browser has its answer, which may be after the agent has its own."""
