@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from . import core, endpoints, floods, node, servers
+from . import cascade, core, deciding, endpoints, floods, node, person_scale, polls, servers
 from .agents import client_call_over_httpx, token_requests_for_1000_tasks
 from .measuring import Figure, Unavailable, table, write
 
@@ -28,6 +28,12 @@ FIGURES: dict[str, Callable[[], Awaitable[Figure]]] = {
     "token_endpoint_over_crypto": endpoints.token_endpoint_over_crypto,
     "token_endpoint_on_disk": endpoints.token_endpoint_on_disk,
     "cache_bytes_under_flood": floods.cache_bytes_under_flood,
+    "person_scale_1e6_over_1e3": person_scale.person_scale,
+    "person_scale_1e6_over_1e3_postgresql": person_scale.person_scale_postgresql,
+    "decision_over_commit": deciding.decision_over_commit,
+    "decision_over_commit_postgresql": deciding.decision_over_commit_postgresql,
+    "pending_polls_held": polls.pending_polls_held,
+    "cascade_1000_seconds": cascade.cascade_1000_seconds,
 }
 
 

@@ -1,4 +1,4 @@
-"""What a decision costs with all that it changes, over a bare commit of the same engine, each on the disk when it counts."""
+"""What a decision costs with all that it changes, over a bare commit of the same engine, each waiting for the disk."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def _rounds(url: str) -> tuple[list[float], str]:
     await world.server.start()
     # The server's own rooms: what is timed is the decision, and not the page on which it is made.
     ground = world.server._ground
-    deciding = Built(ground, None, Outbound(world.network, clock=world.clock), None).deciding  # type: ignore[arg-type]
+    deciding = Built(ground, None, Outbound(world.network, clock=world.clock), None).deciding
     browser, rounds, bare, number = Browser(world), [], [], 0
     for each in range(ROUNDS + 1):
         open_ = await _asked(world, browser, each)
@@ -85,7 +85,8 @@ async def _rounds(url: str) -> tuple[list[float], str]:
         bare.append(statistics.median(commits))
     await world.close()
     await database.close()
-    return rounds[1:], f"{DECISIONS} of each a round, in time; a bare commit took {statistics.median(bare) * 1e3:.2f} ms"
+    bare_ms = statistics.median(bare) * 1e3
+    return rounds[1:], f"{DECISIONS} of each a round, in time; a bare commit took {bare_ms:.2f} ms"
 
 
 async def _measured(name: str) -> tuple[list[float], str]:

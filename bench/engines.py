@@ -34,6 +34,7 @@ def engine(name: str) -> Iterator[NewUrl]:
         running = PostgresServer(server)
         # Else rows that were filled in are looked through in the middle of a measurement.
         running.run("ALTER SYSTEM SET autovacuum = off")
+        running.run("ALTER SYSTEM SET max_wal_size = '8GB'")
         running.run("SELECT pg_reload_conf()")
         yield running.create
     finally:
@@ -52,7 +53,7 @@ def _postgres() -> Any:
 
 
 class Meter:
-    """Seconds of processor that this process has used, and the connections of `database` at its server, if it has one."""
+    """Seconds of processor that this process has used, and the connections it has to a server of PostgreSQL, if any."""
 
     def __init__(self, watch: Any = None) -> None:
         self._watch = watch

@@ -50,10 +50,10 @@ def _reaches(median: float, goal: float, better: str) -> bool:
 
 def table(figures: Sequence[Figure]) -> str:
     """The figures for a person; a goal that was missed is said to be missed."""
-    lines = [f"{'figure':<30} {'median':>8} {'least':>8} {'most':>8}   goal"]
+    lines = [f"{'figure':<36} {'median':>8} {'least':>8} {'most':>8}   goal"]
     for one in figures:
         spread = f"{min(one.rounds):>8.3f} {max(one.rounds):>8.3f}"
-        lines.append(f"{one.key:<30} {one.median:>8.3f} {spread}   {_goal(one)}")
+        lines.append(f"{one.key:<36} {one.median:>8.3f} {spread}   {_goal(one)}")
         lines.append(f"    {one.what}" + (f"; {one.detail}" if one.detail else ""))
     return "\n".join(lines)
 

@@ -67,8 +67,8 @@ async def _held(world: World) -> tuple[float, str]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     detail = (
-        f"{each:.1f} KiB of memory each; all in place after {took:.0f} s; {idle:.0%} of a processor while nothing happens; "
-        f"a decision reached its poll in {reached * 1e3:.0f} ms and woke {woken} of them"
+        f"{each:.1f} KiB of memory each; all in place after {took:.0f} s; {idle:.0%} of a processor while nothing "
+        f"happens; a decision reached its poll in {reached * 1e3:.0f} ms and woke {woken} of them"
     )
     return float(held if woken == 1 else 0), detail
 

@@ -1,7 +1,7 @@
 """A person server with a past: its tables filled with what others did before, by the database itself.
 
-Of `size` issued tokens, as many agent tokens, resource tokens, decisions, entries of the audit log and proofs of requests
-are on record, and a tenth as many people, agents, places, missions, requests that wait, revocations and refusals.
+Beside `size` issued tokens there are as many agent tokens, resource tokens, decisions, entries of the audit log and
+proofs of requests, and a tenth as many people, agents, places, missions, requests that wait, revocations and refusals.
 Nothing of it has lapsed.
 """
 
@@ -104,7 +104,12 @@ _FEW: Mapping[str, Mapping[str, str]] = {
         "person": "'person' || {i}",
         "since": "{now}",
     },
-    "person_subjects": {"person": "'person' || {i}", "resource": f"'{RESOURCE}'", "sub": "'s' || {i}", "since": "{now}"},
+    "person_subjects": {
+        "person": "'person' || {i}",
+        "resource": f"'{RESOURCE}'",
+        "sub": "'s' || {i}",
+        "since": "{now}",
+    },
     "person_missions": {
         "s256": "'m' || {key}",
         "person": "'person' || {i}",
@@ -115,7 +120,13 @@ _FEW: Mapping[str, Mapping[str, str]] = {
         "expires": "{later}",
         "capabilities": "''",
     },
-    "person_mission_log": {"mission": "'m' || {key}", "number": "1", "at": "{now}", "kind": "'granted'", "entry": "'{{}}'"},
+    "person_mission_log": {
+        "mission": "'m' || {key}",
+        "number": "1",
+        "at": "{now}",
+        "kind": "'granted'",
+        "entry": "'{{}}'",
+    },
     "person_noes": {
         "person": "'person' || {i}",
         "agent_iss": f"'{PROVIDER}'",
@@ -198,9 +209,7 @@ def _fillings(size: int, now: int, series: str) -> list[str]:
     """All of them; `series` has `{total}` where the number of rows goes."""
     of = [(table, columns, size) for table, columns in _MANY.items()]
     of += [(table, columns, max(size // 10, 1)) for table, columns in _FEW.items()]
-    return [
-        _filling(table, columns, series.format(total=total), total=total, now=now) for table, columns, total in of
-    ]
+    return [_filling(table, columns, series.format(total=total), total=total, now=now) for table, columns, total in of]
 
 
 def records_of(size: int) -> int:
@@ -215,9 +224,18 @@ async def fill(url: str, size: int, now: int) -> None:
         return
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("SET synchronous_commit = off; SET maintenance_work_mem = '256MB'")
+        await connection.execute("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'")
+        # What an index is made of is sorted once, where each row would have to find its place in it.
+        indexes = await connection.fetch(
+            """SELECT indexname, indexdef FROM pg_indexes
+               WHERE schemaname = 'public' AND indexname NOT IN (SELECT conname FROM pg_constraint)"""
+        )
+        for row in indexes:
+            await connection.execute(f"DROP INDEX {row['indexname']}")
         for statement in _fillings(size, now, "generate_series(1, CAST({total} AS BIGINT)) AS n(i)"):
             await connection.execute(statement, timeout=600)
+        for row in indexes:
+            await connection.execute(row["indexdef"], timeout=600)
         await connection.execute("VACUUM (ANALYZE)", timeout=600)
         await connection.execute("CHECKPOINT", timeout=600)
     finally:

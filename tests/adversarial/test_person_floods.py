@@ -12,8 +12,8 @@ from aauthkit.person import Terms
 from aauthkit.revocation import RevocationLimits
 from aauthkit.serving import MAX_BODY
 from aauthkit.store import Database
-from tests.flows.test_missions import approved
-from tests.plugins.people import RESOURCE, AgentParty, World, body, error_of
+from tests.flows.test_missions import approved, propose
+from tests.plugins.people import PROVIDER, RESOURCE, AgentParty, Browser, World, body, error_of
 from tests.plugins.signing import Issuer, Signer
 
 pytestmark = pytest.mark.anyio
@@ -112,6 +112,29 @@ async def test_what_is_too_large_is_invalid_and_kept_nowhere(quick_world: World,
     assert await quick_world.database.fetch_all("SELECT pending FROM questions") == []
 
 
+async def test_whatever_is_approved_can_be_read_again(quick_world: World) -> None:
+    """§8.2: a proposal whose blob would be too long is refused when it comes, and so is a person's longer one."""
+    wide = "\U0001f5fe" * 5000
+    agent, browser = quick_world.agent(), Browser(quick_world)
+    tools = [{"name": f"t{n}", "description": "x" * 800} for n in range(64)]
+    refused = await agent.send("POST", "/mission", {"description": "x", "tools": tools})
+    assert error_of(refused) == (400, "invalid_request")
+    tools = [{"name": f"t{n}", "description": "x" * 700} for n in range(64)]
+    answer = await propose(agent, description="x" * 900, tools=tools)
+    await browser.open_interaction(answer)
+    await browser.sign_up()
+    page = await browser.submit("/decide/", "approved", description=wide)
+    assert page.status == 400
+    await browser.get(page.url)
+    await browser.submit("/decide/", "approved")
+    assert (await agent.poll(answer)).status == 200
+    for strange in ("\u202e", " ", "\x01"):
+        answer = await propose(agent, description=strange)
+        await browser.open_next()
+        await browser.submit("/decide/", "approved")
+        assert (await agent.poll(answer)).status == 200, repr(strange)
+
+
 async def test_audit_records_are_bounded_each_and_together(quick_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """§7.8: a log that is full takes no more, and the mission can still be ended."""
     from aauthkit.person import missions
@@ -180,8 +203,6 @@ async def test_strange_values_are_never_a_fault(world: World, engine_path: str, 
 
 
 async def bound(world: World) -> AgentParty:
-    from tests.plugins.people import PROVIDER, Browser
-
     await Browser(world).sign_up()
     agent = world.agent()
     await world.server.steward.bind(PROVIDER, agent.sub, (await world.server.accounts.list())[0].id)

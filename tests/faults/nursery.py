@@ -28,11 +28,11 @@ from aauthkit.store import Database, StoreError, open_database
 from tests.plugins.people import PROVIDER, PS, AgentParty, Browser, World, body, claims_of, requirement
 from tests.plugins.signing import Issuer
 
-MOST_REQUESTS: Final = 240
+MOST_REQUESTS: Final = 180
 """That a life answers, at the most: counted rather than timed, so that a slow machine tells the same story."""
 MOMENT: Final = 0.006
 """Seconds after that, at the most, so that it ends anywhere inside a request."""
-AGENTS: Final = 3
+AGENTS: Final = 2
 """At work at once, each with a person of its own."""
 RESOURCES: Final = tuple(f"https://{name}.example" for name in ("orders", "stock", "mail"))
 DEAF: Final = RESOURCES[2]

@@ -257,12 +257,12 @@ async def test_a_missions_own_url_is_below_the_endpoint_that_is_published(world:
 
 
 async def test_the_bytes_of_a_mission_are_the_same_wherever_they_are_served(world: World) -> None:
-    """PS-82, §8.2.1: to the agent, on record, and to whoever runs the server."""
+    """PS-82, §8.2.1: to the agent, on record, and to whoever runs the server; without what nobody could see."""
     _, _, mission = await approved(world, description="Grüße, 東京 \u202e <b>&amp;")
     person = (await world.server.accounts.list())[0].id
     own = (await world.server.steward.missions(person))[0]
     assert own.blob == b64url_decode(mission["mission"])
-    assert read_blob(own.blob, s256=mission["s256"]).description == "Grüße, 東京 \u202e <b>&amp;"
+    assert read_blob(own.blob, s256=mission["s256"]).description == "Grüße, 東京  <b>&amp;"
 
 
 # On the person's pages

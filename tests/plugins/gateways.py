@@ -90,9 +90,7 @@ def configured(folder: Path, rules: str = RULES, port: int = 8000, more: str = "
     return read_configuration(FILE.format(rules=rules, port=port, more=more), folder=folder)
 
 
-def gate_of(
-    world: World, folder: Path, rules: str = RULES, port: int = 8000, more: str = "", **options: Any
-) -> Gate:
+def gate_of(world: World, folder: Path, rules: str = RULES, port: int = 8000, more: str = "", **options: Any) -> Gate:
     settings: dict[str, Any] = {"egress": Egress(), "discovery": world.discovery(), "clock": lambda: NOW, **options}
     return Gate(configured(folder, rules, port, more), **settings)
 
@@ -138,8 +136,12 @@ class Street:
     trust: ssl.SSLContext
     shape: str
     http2: bool = False
-    grpc: GrpcServer | None = None
+    checking: AsyncExitStack = field(default_factory=AsyncExitStack)
     told: list[Decision] = field(default_factory=list)
+
+    async def stop_check(self) -> None:
+        """End the decision service, and it alone."""
+        await self.checking.aclose()
 
     async def send(self, signer: Signer | None, path: str, method: str = "GET", **knobs: Any) -> httpx2.Response:
         """A request through the proxy, exactly as it was signed.
@@ -167,6 +169,7 @@ SHAPES = ["grpc-h1", "grpc-h2", "http-h1", "http-h2", "agentgateway"]
 @asynccontextmanager
 async def street(folder: Path, shape: str, **settings: Any) -> AsyncIterator[Street]:
     """Everything from the client's side of the proxy to the origin. `settings` are those of `gate_of`."""
+    folder.mkdir(exist_ok=True)
     world, authority, port, told = World(), Authority(folder), next(own_ports), list[Decision]()
     files = authority.files("api.example")
     async with AsyncExitStack() as stack:
@@ -181,14 +184,14 @@ async def street(folder: Path, shape: str, **settings: Any) -> AsyncIterator[Str
         await gate.start()
         stack.push_async_callback(gate.close)
         own = await stack.enter_async_context(served(Asgi(OwnPaths(gate)), lifespan="off"))
-        grpc = None
+        checking = await stack.enter_async_context(AsyncExitStack())
         if shape.startswith("http"):
-            check = await stack.enter_async_context(served(HttpCheck(gate), lifespan="off"))
+            check = await checking.enter_async_context(served(HttpCheck(gate), lifespan="off"))
         else:
-            grpc = GrpcServer(GrpcCheck(gate), "127.0.0.1:0")
-            await grpc.start()
-            stack.push_async_callback(grpc.close)
-            check = grpc.port
+            server = GrpcServer(GrpcCheck(gate), "127.0.0.1:0")
+            await server.start()
+            checking.push_async_callback(server.close)
+            check = server.port
         if shape == "agentgateway":
             proxy = Agentgateway(gate, check, own)
             port = await stack.enter_async_context(served(proxy, authority, "api.example", lifespan="off"))
@@ -205,7 +208,7 @@ async def street(folder: Path, shape: str, **settings: Any) -> AsyncIterator[Str
             await stack.enter_async_context(envoy(folder, config, port))
         trust = ssl.create_default_context(cafile=str(authority.ca_file))
         http2 = shape.endswith("h2")
-        yield Street(world, gate, later[0], port, upstream, trust, shape, http2, grpc, told)
+        yield Street(world, gate, later[0], port, upstream, trust, shape, http2, checking, told)
 
 
 class Agentgateway:
@@ -239,7 +242,9 @@ class Agentgateway:
         body = await request.read(2**20)
         own = (METADATA_PATH, JWKS_PATH)
         if request.path in own or request.path.startswith("/aauth/"):
-            await self._pass(f"http://127.0.0.1:{self._own}{found[0].path_prefix}", request, request.headers, body, send)
+            await self._pass(
+                f"http://127.0.0.1:{self._own}{found[0].path_prefix}", request, request.headers, body, send
+            )
             return
         try:
             said = await self._ask(self.question(found[0].identifier, request, body))

@@ -227,9 +227,7 @@ async def replicated(commands: Commands, url: str, folder: Path, number: int = 2
     world.server = Distant(ports[0])  # type: ignore[assignment]
     listening = [await asyncio.start_server(proxy.serve, "127.0.0.1", ports[0])]
     listening += [await asyncio.start_server(others.serve, "127.0.0.1", port) for port in ports[1:]]
-    replicas = Replicas(
-        commands, url, issuer, proxy, others, made, {**SECRET, "AAUTHKIT_EGRESS": str(egress)}, world
-    )
+    replicas = Replicas(commands, url, issuer, proxy, others, made, {**SECRET, "AAUTHKIT_EGRESS": str(egress)}, world)
     try:
         for _ in range(number):
             await asyncio.to_thread(replicas.start)

@@ -31,6 +31,11 @@ class PostgresServer:
         self._numbers = itertools.count(1)
         self._program = server.bin_path / "psql"
 
+    @property
+    def programs(self) -> Path:
+        """Where its own programs are: `psql`, `pg_dump`, `pg_restore`."""
+        return Path(self._server.bin_path)
+
     def run(self, sql: str) -> None:
         """Run one statement as the superuser."""
         arguments = [self._program, self._server.get_uri(), "-q", "-v", "ON_ERROR_STOP=1", "-c", sql]

@@ -15,6 +15,7 @@ from aauthkit.protocol.headers import APPROVAL_PENDING, interaction_required, pa
 from aauthkit.protocol.messages import Answer
 from aauthkit.protocol.problems import Problem
 from aauthkit.store import Database, StoreBusy
+from aauthkit.store.wakeups import Waiting as Subscribed
 from tests.unit.deferring import (
     APPROVED,
     AT_MOST,
@@ -239,6 +240,54 @@ async def test_what_is_remembered_of_polls_is_bounded(room: Room, monkeypatch: p
     for _ in range(10):
         assert (await room.poll(await room.open())).status == 202
     assert len(room.deferred._polls) <= 3
+
+
+async def test_polls_that_are_held_are_not_forgotten_however_many_come(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F86: else each of them would be told its news again, all at once."""
+    monkeypatch.setattr("aauthkit.deferred.MAX_KNOWN", 3)
+    pending = await room.open()
+    held = await room.hold(pending)
+    for _ in range(10):
+        await room.poll(await room.open())
+    assert pending.id in room.deferred._polls
+    await room.decide(pending, APPROVED)
+    await room.deferred.wake(pending)
+    assert (await ended(held)).status == 200
+
+
+async def test_many_held_polls_look_at_their_records_less_often_each(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F86: unwoken, they read records at a pace of the process, and not of their number."""
+    waited: list[float | None] = []
+    wait = Subscribed.wait
+
+    async def noting(self: Subscribed, timeout: float | None = None) -> list[str]:
+        waited.append(timeout)
+        return await wait(self, timeout)
+
+    monkeypatch.setattr(Subscribed, "wait", noting)
+    monkeypatch.setattr("aauthkit.deferred.LOOKS", 0.1)
+    held = []
+    for expected in (10.0, 20.0):
+        waited.clear()
+        held.append(await room.hold(await room.open()))
+        await asyncio.sleep(0)
+        assert expected in waited
+    for one in held:
+        one.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
+
+
+async def test_a_wake_up_is_part_of_the_transaction_that_makes_it(room: Room) -> None:
+    pending = await room.open()
+    held = await room.hold(pending)
+    async with room.db.transaction() as tx:
+        await room.deferred.decide(tx, pending.id, APPROVED)
+        await room.deferred.wake_with(tx, pending)
+    assert (await ended(held)).status == 200
 
 
 # Other processes, and their deaths.

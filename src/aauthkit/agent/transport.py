@@ -16,7 +16,7 @@ import httpx2
 
 from ..portal import wait_for
 from ..protocol.messages import HeaderList
-from .errors import BodyTooLarge, PendingRefused, Unsignable
+from .errors import AAuthError, BodyTooLarge, PendingRefused, Unsignable
 from .flow import Call
 from .messages import Original, Outgoing
 from .reading import MAX_CHALLENGE, Bounded, Reading, end, end_sync, read, read_sync
@@ -134,7 +134,11 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
                     telling.took(reading.answer, polling=call.polling)
                     continue
                 response = reading.handed_on
-            aauth = call.finish(response.status_code, headers)
+            try:
+                aauth = call.finish(response.status_code, headers)
+            except AAuthError:
+                await response.aclose()
+                raise
             telling.finished(response.status_code, aauth)
             response.extensions = {**response.extensions, "aauth": aauth}
             return response
@@ -213,7 +217,11 @@ class SyncTransport(httpx2.BaseTransport):
                     telling.took(reading.answer, polling=call.polling)
                     continue
                 response = reading.handed_on
-            aauth = call.finish(response.status_code, headers)
+            try:
+                aauth = call.finish(response.status_code, headers)
+            except AAuthError:
+                response.close()
+                raise
             telling.finished(response.status_code, aauth)
             response.extensions = {**response.extensions, "aauth": aauth}
             return response

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "init": ("enrolling", "enrol an agent at a provider"),
     "provider": ("provider", "run an agent provider, and admit its agents"),
     "person": ("person", "run a person server, and look after its people"),
+    "gateway": ("gateway", "enforce AAuth in front of services that cannot be changed"),
     "keys": ("keys", "the key file of a server: make, show, rotate or protect it"),
     "audit": ("auditing", "check, export and shorten the audit log of a person server"),
     "fetch": ("fetching", "curl for AAuth: one signed request, consent included"),

@@ -57,6 +57,12 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="[HOST:]PORT",
         help="where /healthz, /readyz and /metrics are served, to whoever runs it (default: nowhere)",
     )
+    parser.add_argument(
+        "--durable",
+        action="store_true",
+        default=None,
+        help="with SQLite: a commit waits for the disk, so that it outlives a loss of power (PostgreSQL always does)",
+    )
     parser.add_argument("--watch-parent", action="store_true", help=argparse.SUPPRESS)
     add_server(parser)
 
@@ -99,6 +105,7 @@ class Own:
     keys: Path
     listen: Listen
     egress: Egress
+    durable: bool = False
 
     async def open_keys(self, database: Database, closing: AsyncExitStack) -> Keys:
         """The key set of the server, which is let go of with `closing`. Raises `KeyFileError`, `StoreError`."""
@@ -114,7 +121,7 @@ def own(options: argparse.Namespace) -> Own | None:
 
     Raises `CalledWrongly`.
     """
-    named = [name for name in ("database", "keys", "listen") if getattr(options, name) is not None]
+    named = [name for name in ("database", "keys", "listen", "durable") if getattr(options, name) is not None]
     if options.issuer is None:
         if named:
             raise CalledWrongly(f"--{named[0]} goes with --issuer", "--issuer URL names the server that is run")
@@ -124,7 +131,7 @@ def own(options: argparse.Namespace) -> Own | None:
     missing = [f"--{name}" for name in ("database", "keys", "listen") if name not in named]
     if missing:
         raise CalledWrongly(f"with --issuer, {', '.join(missing)} must be given too")
-    return Own(issuer, options.database, options.keys, options.listen, egress)
+    return Own(issuer, options.database, options.keys, options.listen, egress, bool(options.durable))
 
 
 class ObservedServer(LiveServer, Observed, Protocol):
@@ -205,7 +212,7 @@ def serve_own(
     async def build(database: Database, closing: AsyncExitStack) -> ObservedServer:
         return building(database, await described.open_keys(database, closing))
 
-    deployed = Deployed(lambda: open_database(described.database), build, operations)
+    deployed = Deployed(lambda: open_database(described.database, durable=described.durable), build, operations)
     run_server(deployed, described.listen, loopback=described.egress.loopback, watch_parent=watch_parent)
     return 0
 

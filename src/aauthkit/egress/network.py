@@ -11,7 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import anyio
@@ -62,6 +62,35 @@ def _no_address(host: str) -> httpcore2.ConnectError:
     return httpcore2.ConnectError(f"{host} has no address")
 
 
+class _Fresh(httpcore2.AsyncNetworkStream):
+    """A connection before TLS, which is closed where its handshake is cancelled: the library sees to failures only."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            return await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._inner.aclose()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
 class AsyncAdmittingBackend(httpcore2.AsyncNetworkBackend):
     """Looks up, checks, and connects to what it checked. Raises `EgressError` where it may not."""
 
@@ -85,8 +114,9 @@ class AsyncAdmittingBackend(httpcore2.AsyncNetworkBackend):
             with anyio.fail_after(timeout):
                 fixed = self._egress.fixed(host, port)
                 if fixed is not None:
-                    return await self._inner.connect_tcp(*fixed, None, local_address, socket_options)
-                return await self._connect(await self._look_up(host, port), port, local_address, socket_options)
+                    return _Fresh(await self._inner.connect_tcp(*fixed, None, local_address, socket_options))
+                addresses = await self._look_up(host, port)
+                return _Fresh(await self._connect(addresses, port, local_address, socket_options))
         except TimeoutError:
             raise httpcore2.ConnectTimeout(f"no connection to {host} in time") from None
 

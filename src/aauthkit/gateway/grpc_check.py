@@ -8,6 +8,7 @@ twice is one, joined with a comma and a space (RFC 9421 §2.1). Whatever goes wr
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -98,6 +99,7 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listen. Raises `OSError` for an address that is taken."""
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # nothing here forks and goes on with gRPC
         import grpc
         from grpc import aio
 

@@ -84,7 +84,8 @@ class Guarded:
             authorization=configured.authorization,
             clock=clock,
         )
-        self._closed = self.resource.agent()
+        # Whoever it is, there is no way in; a stranger is asked who they are before they are told so.
+        self._closed = Need(configured.identifier, ("agent", "person"), schemes=("jwt",))
         self._routes: Mapping[int, _Path] = {}
         self._needs = self._table()
         self._upstream = Upstream(configured)
@@ -146,7 +147,9 @@ class Guarded:
             return Passed(fields, removed_of(request.headers))
         path = self._routes.get(id(need))
         if path is None:
-            raise Problem("not_found", "no route of this gateway leads there")
+            judged.caller = (await self.resource.decide(request, need)).caller
+            judged.level = level_of(judged.caller)
+            raise Problem("access_denied", "no route of this gateway leads there")
         judged.route = path.route
         try:
             admission = await self.resource.decide(request, need)

@@ -129,7 +129,7 @@ class Deciding:
             if choice.verdict == "approved" and asked.errand_open:
                 raise Problem("invalid_request", "the resource needs something of the person first")
             known = await records.person_of(tx, asked.agent_iss, asked.agent_sub)
-            if choice.verdict == "approved":
+            if choice.verdict == "approved" and known is None:
                 bound = await records.bind_agent(tx, asked.agent_iss, asked.agent_sub, decider.person, now)
                 await self._questions.belong_to(tx, asked.agent_iss, asked.agent_sub, bound)
             else:
@@ -139,7 +139,9 @@ class Deciding:
             await self._check_mission(tx, asked, decider, choice)
             pending = await self._deferred.decide(tx, question.pending, OUTCOMES[choice.verdict])
             await self._note(tx, asked, decider, choice, now, new_agent=known is None)
-            await self._deferred.amend(tx, pending, await self._carry_out(tx, asked, decider, choice))
+            outcome = await self._carry_out(tx, asked, decider, choice)
+            if outcome != OUTCOMES[choice.verdict]:
+                await self._deferred.amend(tx, pending, outcome)
             await self._questions.settle(tx, question, decider.person, _verdict(asked, choice, now))
             await self._deferred.wake_with(tx, pending)
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from ..audit import AuditLog
 from ..protocol.jose import b64url_encode
-from ..protocol.missions import Tool, mission_s256, write_blob
+from ..protocol.missions import MAX_BLOB, Tool, mission_s256, write_blob
+from ..protocol.problems import Problem
 from ..store import Transaction
 from . import consents, logbook, missions
 from .about import Action, MissionCompletion, MissionProposal, MissionUpdate, Query
@@ -114,6 +115,8 @@ class Granting:
         while await missions.exists(tx, mission_s256(blob)):  # equal in every word, approved in the same moment
             now += _A_MOMENT
             blob = _blob(asked, proposal, terms, now)
+        if len(blob) > MAX_BLOB:
+            raise Problem("invalid_request", f"what is approved is longer than {MAX_BLOB} bytes")
         s256 = mission_s256(blob)
         own = OwnMission(
             s256=s256,

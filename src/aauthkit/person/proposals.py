@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ..protocol.identifiers import InvalidIdentifier, LoopbackProfile, check_endpoint, fold_code
 from ..protocol.missions import (
+    MAX_BLOB,
     MAX_DESCRIPTION,
     MissionRejected,
     Tool,
@@ -29,6 +30,8 @@ MAX_WORDS: Final = 4096
 MAX_PARAMETERS: Final = 8192
 """Longest `parameters` and `result`, in bytes of JSON."""
 MAX_WAIT: Final = 3600
+MAX_PROPOSAL: Final = MAX_BLOB - 16 * 1024
+"""Longest proposal, in bytes: what is approved is written into a blob, with some more in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ def read_proposal(body: Mapping[str, Any], loopback: LoopbackProfile, now: float
         raise Problem("invalid_request", str(error)) from error
     if expires is not None and expires <= now:
         raise Problem("invalid_request", "expires_at is past")
+    written = [proposal.description, [(tool.name, tool.description) for tool in proposal.tools], *proposal.resources]
+    if len(json.dumps([written, proposal.limits], ensure_ascii=False).encode()) > MAX_PROPOSAL:
+        raise Problem("invalid_request", f"the proposal is longer than {MAX_PROPOSAL} bytes")
     return proposal
 
 

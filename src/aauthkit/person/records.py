@@ -187,7 +187,7 @@ async def agents(tx: Statements, person: str | None = None) -> list[BoundAgent]:
 
 
 def _named(person: str | None) -> dict[str, str]:
-    """One person as a parameter; a condition that holds for everybody keeps SQLite from the index, so it is left out."""
+    """One person as a parameter; a condition that holds for everybody keeps SQLite from the index: it is left out."""
     return {} if person is None else {"person": person}
 
 

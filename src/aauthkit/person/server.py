@@ -59,6 +59,8 @@ from .routes import routes
 from .rules import RuleBook
 
 PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300")
+KEYS_PUBLISHED_FOR: Final = ("cache-control", "public, max-age=300, s-maxage=60")
+"""A verifier that meets an unknown key asks again, and gets no copy that a cache on the way has kept (§11.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,7 @@ class PersonServer:
 
     async def jwks(self, _request: Request) -> Answer:
         """/.well-known/jwks.json."""
-        return json_answer(200, self.keys.jwks(), PUBLISHED_FOR)
+        return json_answer(200, self.keys.jwks(), KEYS_PUBLISHED_FOR)
 
     # Endpoints for agents
 

@@ -161,7 +161,7 @@ class AgentProvider:
 
     async def gauges(self) -> Mapping[str, float]:
         """How much waits: revocations for their person servers."""
-        return {"revocations_waiting": sum(1 for one in await self._outbox.deliveries() if one.state == "waiting")}
+        return {"revocations_waiting": await self._outbox.count_waiting()}
 
     async def answer(self, request: Request) -> Answer:
         """The answer to `request`, on any path of this provider."""

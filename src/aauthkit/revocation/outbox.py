@@ -34,6 +34,8 @@ AT_RECIPIENT: Final = 2
 FIRST_PAUSE: Final = 5
 """Seconds before the second try; each further one waits twice as long."""
 LONGEST_PAUSE: Final = 300
+LONGEST_PATIENCE: Final = 900
+"""Seconds that a recipient may put its next try off by: no longer, as its token ends meanwhile."""
 LOOK_IN: Final = 0.2
 """Seconds between two looks at a delivery that another process has under way."""
 LOOK_AGAIN: Final = 30.0
@@ -213,7 +215,7 @@ class RevocationOutbox:
             await asyncio.wait({renewing})
         now = int(self._clock())
         if outcome.status == "revocation_unavailable":
-            wait = max(pause_after(delivery.attempts, self._jitter()), outcome.retry_after or 0)
+            wait = max(pause_after(delivery.attempts, self._jitter()), min(outcome.retry_after or 0, LONGEST_PATIENCE))
             await self._deliveries.postpone(delivery, now, now + wait, outcome.reason)
             level = logging.WARNING if delivery.attempts == 1 else logging.INFO
             log.log(level, "%s could not be told of a revocation, and will be: %s", delivery.recipient, outcome.reason)

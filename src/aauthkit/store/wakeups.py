@@ -68,7 +68,7 @@ class Wakeups:
     """The subscribers of this process, by channel."""
 
     def __init__(self) -> None:
-        # By the one payload that a subscriber waits for, so that ten thousand who wait for others cost a wake-up nothing.
+        # By the one payload that a subscriber waits for: ten thousand who wait for others cost a wake-up nothing.
         self._waiting: defaultdict[str, defaultdict[str | None, set[Waiting]]]
         self._waiting = defaultdict(lambda: defaultdict(set))
 

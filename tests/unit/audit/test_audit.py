@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aauthkit.audit import MIGRATIONS, AuditLog, Checkpoints, FileSink, Report, read_lines, verify
+from aauthkit.audit.records import digest_of
 from aauthkit.protocol.jose import SigningKey
 from aauthkit.store import Database
 from tests.plugins.people import Clock
@@ -188,3 +194,62 @@ async def test_a_file_of_checkpoints_is_the_owners_alone(office: Office) -> None
     """F88."""
     assert office.file.stat().st_mode & 0o777 == 0o600
     assert len(read_lines(office.file)) == 2
+
+
+async def test_a_chain_goes_on_where_it_was_after_what_was_undone_at_the_very_end(office: Office) -> None:
+    """The log remembers its head; what it remembers of a transaction that was not kept counts for nothing."""
+
+    async def fail() -> None:
+        raise RuntimeError
+
+    for number in range(3):
+        with pytest.raises(RuntimeError):
+            async with office.database.transaction() as tx:
+                office.logs[0].note(tx, "decision", number=number)
+                tx.before_commit(fail)  # after the log's own
+        await office.write(1 + number % 2)
+    report = await office.look(outside=True)
+    assert report.good and report.entries == 7 + 4
+
+
+async def test_a_chain_holds_while_transactions_at_once_are_kept_and_undone(office: Office) -> None:
+    async def one(number: int) -> None:
+        async def last() -> None:
+            await anyio.lowlevel.checkpoint()
+            if number % 3 == 0:
+                raise KeyError(number)
+
+        try:
+            async with office.database.transaction() as tx:
+                for part in range(1 + number % 2):
+                    office.logs[number % 2].note(tx, "token", number=number, part=part)
+                tx.before_commit(last)
+        except KeyError:
+            pass
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(30):
+            tasks.start_soon(one, number)
+    report = await office.look()
+    assert report.good, report.findings
+    assert report.entries == 7 + sum(1 + number % 2 for number in range(30) if number % 3)
+
+
+async def test_a_head_that_somebody_else_moved_is_followed_from_where_it_is(office: Office) -> None:
+    writer = office.own()
+    async with office.database.transaction() as tx:
+        twin = AuditLog(SERVER, office.database, clock=office.clock)
+        twin.writer = writer
+        twin.note(tx, "decision", number=1)
+    await office.write(2)
+    report = await office.look()
+    assert report.good and report.entries == 10
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs",))), min_size=5, max_size=5), st.integers(0, 2**62))
+def test_an_entry_is_hashed_as_json_without_spaces(texts: list[str], number: int) -> None:
+    """So that anybody can check a chain with nothing of ours."""
+    server, writer, kind, text, previous = texts
+    chained = json.dumps([previous, server, writer, number, 7, kind, text], ensure_ascii=False, separators=(",", ":"))
+    digest = base64.urlsafe_b64encode(hashlib.sha256(chained.encode()).digest()).rstrip(b"=").decode()
+    assert digest_of(server, writer, number, 7, kind, text, previous) == digest

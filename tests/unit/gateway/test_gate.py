@@ -105,10 +105,44 @@ async def test_f67_fields_of_the_gateways_family_never_arrive(house: House) -> N
     assert json.loads(answer.body)["caller"] is None
 
 
-async def test_what_no_line_names_is_refused_to_everybody(house: House) -> None:
-    for signer in (None, house.world.agent(), house.world.grant("orders.read orders.place")):
-        for path in ("/admin", "/orders/1", "/Health", "/health/"):
-            assert isinstance(await house.decide(signer, path), Turned)
+async def test_f71_what_no_line_names_is_refused_to_everybody(house: House) -> None:
+    """F71: 401 unsigned, 403 signed; a path that is nearly an open one is not one."""
+    for path in ("/admin", "/orders/1", "/Health", "/health/", "/"):
+        unsigned = await house.decide(None, path)
+        assert isinstance(unsigned, Turned) and unsigned.answer.status == 401
+        for signer in (house.world.agent(), house.world.person(), house.world.grant("orders.read orders.place")):
+            verdict = await house.decide(signer, path)
+            assert isinstance(verdict, Turned) and verdict.answer.status == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//health",
+        "/x/../health",
+        "/health/.",
+        "/%2e%2e/health",
+        "/x/%2E%2E/health",
+        "/health;a=b",
+        "/x%2Fhealth",
+        "/x%2fhealth",
+        "/x%5Chealth",
+        "/x\\health",
+        "/he%61lth",
+        "/health%00",
+        "/health%0a",
+        "/health%",
+        "/health%zz",
+        "/health%252F",
+        "/..;/health",
+        "/..",
+    ],
+)
+async def test_a_path_that_two_readers_could_read_in_two_ways_is_refused(house: House, path: str) -> None:
+    """At every level, also where a route takes any path."""
+    for signer in (None, house.world.agent()):
+        verdict = await house.decide(signer, path)
+        assert isinstance(verdict, Turned) and verdict.answer.status == 400, path
 
 
 async def test_f68_a_request_for_another_authority_is_no_other_resources(house: House) -> None:

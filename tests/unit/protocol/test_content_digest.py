@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aauthkit.protocol.httpsig import DigestCheck, DigestMismatch, check_content_digest, content_digest
+from aauthkit.protocol.httpsig import (
+    _PLAIN_DIGEST,
+    DigestCheck,
+    DigestMismatch,
+    check_content_digest,
+    content_digest,
+)
+from aauthkit.protocol.structured import parse_dictionary
 
 BODY = b'{"hello": "world"}'
 SHA_256 = "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"
@@ -109,3 +118,24 @@ def test_a_body_in_pieces_is_the_body(pieces: list[bytes], algorithm: str) -> No
 @given(st.text(max_size=60))
 def test_no_text_raises_anything_but_a_mismatch(text: str) -> None:
     assert accepted([text]) in (True, False)
+
+
+digests = st.binary(min_size=30, max_size=34).map(lambda raw: base64.b64encode(raw).decode())
+altered = st.builds(
+    lambda text, at, put: text[: at % (len(text) + 1)] + put + text[at % (len(text) + 1) :],
+    digests.map(lambda digest: f"sha-256=:{digest}:"),
+    st.integers(0, 80),
+    st.sampled_from(["", "", "", " ", "=", ":", "A", "-", ";p", ", a", "\n"]),
+)
+
+
+@given(altered)
+def test_the_plain_form_is_read_as_the_parser_reads_it(field: str) -> None:
+    """RFC 9651 §4.2.7: whatever the pattern takes, the parser takes as the same bytes."""
+    plain = _PLAIN_DIGEST.match(field)
+    if plain is not None:
+        assert parse_dictionary([field], duplicates=False) == {"sha-256": (base64.b64decode(plain[1]), {})}
+
+
+def test_what_we_write_is_in_the_plain_form() -> None:
+    assert _PLAIN_DIGEST.match(content_digest(BODY))

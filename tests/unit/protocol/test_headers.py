@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +37,7 @@ from aauthkit.protocol.headers import (
     resource_link,
 )
 from aauthkit.protocol.identifiers import LoopbackProfile
+from aauthkit.protocol.structured import Token
 
 # AAuth-Requirement (draft-11 §11.6.1)
 
@@ -393,3 +395,23 @@ def test_a_hostile_field_costs_no_more_than_its_length(filler: str) -> None:
     for parse in MAY_FAIL:
         with contextlib.suppress(HeaderError):
             parse([value])
+
+
+texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
+
+
+@given(
+    st.one_of(
+        st.sampled_from([one for one, _ in WRITTEN]),
+        st.builds(auth_token_required, texts),
+        st.builds(interaction_required, texts, texts),
+        st.builds(
+            Requirement,
+            st.from_regex(r"[a-z][a-z-]{0,12}", fullmatch=True),
+            st.dictionaries(st.from_regex(r"[a-z][a-z-]{0,8}", fullmatch=True), st.one_of(texts, st.integers(0, 9**9))),
+        ),
+    )
+)
+def test_every_requirement_is_written_as_the_serializer_in_full_writes_it(requirement: Requirement) -> None:
+    member = (Token(requirement.value), dict(requirement.params))
+    assert requirement.header() == ("aauth-requirement", http_sf.ser({"requirement": member}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from typing import Any, Literal
 
 import pytest
@@ -299,3 +301,11 @@ def test_no_member_of_a_key_raises_anything_but_a_refusal(changes: dict[str, Any
         assert isinstance(parse_jwk({**jwk, **changes}), PublicKey)
     with contextlib.suppress(KeyRejected):
         assert isinstance(SigningKey.from_jwk({**AGENT_KEY.to_jwk(), **changes}), SigningKey)
+
+
+@pytest.mark.parametrize("key", [AGENT_KEY, DEVICE_KEY, OTHER_KEY])
+def test_the_thumbprint_is_over_the_members_in_the_order_of_their_names(key: SigningKey) -> None:
+    """RFC 7638 §3."""
+    members = {name: value for name, value in key.public.jwk.items() if name not in ("alg", "kid", "use")}
+    text = json.dumps(members, sort_keys=True, separators=(",", ":"))
+    assert key.public.thumbprint == b64url_encode(hashlib.sha256(text.encode()).digest())

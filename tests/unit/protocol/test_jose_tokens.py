@@ -214,3 +214,24 @@ def test_no_text_raises_anything_but_a_jose_error(text: str) -> None:
 def test_nor_do_any_three_parts(header: bytes, payload: bytes, signature: bytes) -> None:
     assert not verified(".".join(map(b64url_encode, (header, payload, signature))))
     assert not verified(".".join([HEADER, b64url_encode(payload), b64url_encode(signature)]))
+
+
+json_values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text('ä"b\\\n')
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["typ", "kid", "alg", "jwk"]), json_values, max_size=3),
+    st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=6), json_values, max_size=4),
+)
+def test_a_header_written_before_is_written_alike(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    full = {"alg": AGENT_KEY.alg, **header} | {"alg": AGENT_KEY.alg}
+    expected = [json.dumps(part, separators=(",", ":"), ensure_ascii=False).encode() for part in (full, claims)]
+    for _ in range(2):
+        token = sign_jwt(AGENT_KEY, header, claims)
+        assert [b64url_decode(part) for part in token.split(".")[:2]] == expected

@@ -6,6 +6,7 @@ import contextlib
 from decimal import Decimal
 from typing import Any
 
+import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -195,3 +196,28 @@ def test_nor_does_any_text_of_a_field_s_own_alphabet(text: str, duplicates: bool
     for parse in (parse_dictionary, parse_list):
         with contextlib.suppress(FieldError):
             parse([text], duplicates=duplicates)
+
+
+@given(st.dictionaries(keys, st.one_of(items, inner_lists), min_size=1, max_size=6))
+def test_what_is_written_without_the_library_is_what_the_library_writes(members: Any) -> None:
+    assert serialize_dictionary(members) == http_sf.ser(dict(members))
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=3),
+        st.tuples(
+            st.one_of(bare_items, st.text(max_size=4), st.text(max_size=3).map(Token), st.integers(), st.floats()),
+            st.dictionaries(st.text(max_size=3), st.one_of(bare_items, st.text(max_size=3)), max_size=2),
+        ),
+        max_size=3,
+    )
+)
+def test_what_the_library_refuses_to_write_is_refused(members: Any) -> None:
+    try:
+        expected = http_sf.ser(dict(members))
+    except (ValueError, TypeError, ArithmeticError):
+        with pytest.raises(FieldError):
+            serialize_dictionary(members)
+    else:
+        assert serialize_dictionary(members) == expected

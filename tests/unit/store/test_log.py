@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aauthkit.store import Database, Migration, open_database, sqlite
+from aauthkit.store import Conflict, Database, Migration, open_database, sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -71,4 +71,43 @@ async def test_reads_are_answered_while_the_log_is_brought_in(tmp_path: Path) ->
     assert database._pen_lock.locked()
     assert await _count(database) == 2
     await bringing
+    await database.close()
+
+
+async def test_a_statement_alone_waits_for_the_pen_and_is_kept_or_not_at_all(tmp_path: Path) -> None:
+    database = await open_database(tmp_path / "a.db")
+    await _written(database, 1)
+    add, entered = "INSERT INTO notes (id, text) VALUES (:id, 'x')", asyncio.Event()
+
+    async def longer() -> None:
+        async with database.transaction() as tx:
+            entered.set()
+            await tx.execute(add, id=10)
+            await asyncio.sleep(0)
+            await tx.execute(add, id=11)
+
+    holding = asyncio.create_task(longer())
+    await entered.wait()
+    assert await database.execute(add, id=12) == 1
+    await holding
+    with pytest.raises(Conflict):
+        await database.execute(add, id=12)
+    row = await database.fetch_one("UPDATE notes SET text = 'y' WHERE id = :id RETURNING text", id=10)
+    assert row == {"text": "y"}
+    other = await open_database(tmp_path / "a.db")
+    assert await _count(other) == await _count(database) == 4
+    await other.close()
+    await database.close()
+
+
+async def test_a_statement_alone_waits_for_another_process(tmp_path: Path) -> None:
+    database, other = await open_database(tmp_path / "a.db"), await open_database(tmp_path / "a.db")
+    await _written(database, 3)
+    async with other.transaction() as tx:
+        await tx.execute("DELETE FROM notes WHERE id = 0")
+        waiting = asyncio.create_task(database.execute("DELETE FROM notes WHERE id < :id", id=2))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+    assert await waiting == 1
+    await other.close()
     await database.close()

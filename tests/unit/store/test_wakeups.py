@@ -48,6 +48,22 @@ async def test_every_waiting_task_is_woken(store: Database) -> None:
     assert await asyncio.gather(*tasks) == [["now"]] * 50
 
 
+async def test_a_subscriber_to_one_payload_hears_that_and_what_may_have_been_missed(store: Database) -> None:
+    async with (
+        store.subscribe("a", "mine") as mine,
+        store.subscribe("a", "other") as other,
+        store.subscribe("a") as all_,
+    ):
+        await store.notify("a", "mine")
+        assert await heard(mine) == ["mine"]
+        assert await heard(all_) == ["mine"]
+        await store.notify("a", "unknown")
+        assert await heard(all_) == ["unknown"]
+        assert await other.wait(0) == await mine.wait(0) == []
+        await store.notify("a")
+        assert await heard(mine) == await heard(other) == await heard(all_) == [""]
+
+
 async def test_a_wake_up_comes_with_the_commit_and_never_without(store: Database) -> None:
     async with store.subscribe("a") as subscription:
         with pytest.raises(ZeroDivisionError):

@@ -13,6 +13,7 @@ from ..consent import DAY, Memory
 from ..deciding import Choice, Verdict
 from ..granting import Given, Terms
 from ..limits import MAX_COUNT, PERMISSIONS, TOKENS
+from .naming import editable
 
 MEMORIES: Final[tuple[Memory, ...]] = ("once", "today", "kept")
 VERDICTS: Final[tuple[Verdict, ...]] = ("approved", "denied", "left")
@@ -88,7 +89,9 @@ def _terms(form: Form, proposal: MissionProposal, now: int) -> Terms:
     if not set(tools) <= known[0] or not set(resources) <= known[1]:
         raise _refuse()
     return Terms(
-        description=_text(form, "description", MAX_DESCRIPTION) or proposal.description,
+        description=_text(form, "description", MAX_DESCRIPTION)
+        or editable(proposal.description)
+        or proposal.description,
         tools=tuple(tool.name for tool in proposal.tools if tool.name in tools),
         resources=tuple(line.identifier for line in proposal.resources if line.identifier in resources),
         limits=_limits(form, proposal.limits),

@@ -12,7 +12,7 @@ from ...protocol.messages import Answer
 from ...protocol.problems import Problem
 from ...serving import Request
 from .. import consents, missions, records
-from ..about import MissionProposal, Relay
+from ..about import Action, MissionProposal, Relay
 from ..asked import Asked
 from ..callbacks import CallbackError, with_error
 from ..clarifying import Clarifying
@@ -22,7 +22,7 @@ from ..questions import Question
 from .before import decider_of, must_choose, show_errand
 from .choosing import NothingChosen, read_choice
 from .desk import BEATING, READING, Desk, as_page
-from .naming import names_of, waiting_line
+from .naming import editable, names_of, parameters_of, waiting_line
 from .signing import to_sign_in, to_sign_in_afresh
 from .visit import Visit, visit_to
 
@@ -226,6 +226,8 @@ class Decision:
             mission=mission.read() if mission is not None else None,
             updates=updates,
             running=await self._running(account, asked),
+            words=editable(asked.about.description) if isinstance(asked.about, MissionProposal) else "",
+            parameters=parameters_of(asked.about.parameters) if isinstance(asked.about, Action) else (),
             error=error,
             **self._context(session, account, question, asked),
         )

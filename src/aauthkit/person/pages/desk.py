@@ -18,6 +18,7 @@ from ...serving import RETRY_STORE, Request
 from ...store import Database, StoreBusy, StoreUnavailable
 from ...web import Pages
 from ..questions import Questions
+from .naming import worded
 
 log = logging.getLogger("aauthkit.person")
 
@@ -53,6 +54,7 @@ class Desk:
         if open_for is not None:
             await self.accounts.keep_alive(session, open_for)
             context.setdefault("alive", ALIVE_PATH)
+        context.setdefault("worded", worded)
         answer = self.pages.page(template, status, session=session, **context)
         return self.accounts.with_session(answer, session)
 
