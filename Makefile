@@ -4,7 +4,7 @@
 .PHONY: help setup demo test lint vectors bench lock clean
 
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, max(2, os.cpu_count() or 2)))')
 HEADLESS ?=
 VENV := .venv
 BIN := $(VENV)/bin

@@ -17,7 +17,7 @@ from tests.plugins.signing import new_key
 from .engines import POSTGRESQL, SQLITE, engine
 from .measuring import Figure
 
-ROUNDS, DECISIONS = 7, 40
+ROUNDS, DECISIONS = 7, 20
 """Decisions of a round, each beside a bare commit before it and one after it."""
 BARE = Migration(room="bench", version=1, statements=("CREATE TABLE bare (id BIGINT PRIMARY KEY, said TEXT NOT NULL)",))
 SCOPES = "orders.read orders.place"

@@ -120,6 +120,24 @@ async def test_a_stop_in_one_process_and_a_token_in_the_other_leave_none_out(two
         await here.server.steward.start(person, "https://agents.example", agent.sub)
 
 
+async def test_a_revocation_in_one_process_and_a_token_in_the_other_leave_none_out(two: tuple[World, World]) -> None:
+    """F57, §11.12.4: also where the other process has not heard of it yet."""
+    here, there = two
+    agent, _, _ = await here.introduced()
+    for _ in range(5):
+        asking = AgentParty(there, key=agent.key, token=agent.token)
+        answers = await asyncio.gather(
+            asking.ask_person_token(), here.revoke(agent.token), asking.ask_person_token(), asking.ask_person_token()
+        )
+        assert answers[1].status == 200
+        assert {answers[0].status, answers[2].status, answers[3].status} <= {200, 401}
+        live = [one for one in await here.server.steward.issued() if one.revoked is None]
+        assert live == []
+        assert (await asking.ask_person_token()).status == 401
+        here.clock.pass_(1)
+        agent.renew()
+
+
 async def test_two_people_in_two_processes_leave_a_new_agent_with_one(two: tuple[World, World]) -> None:
     """§13.14: the first yes binds it; the other person sees it no more."""
     here, there = two

@@ -210,7 +210,7 @@ class Life:
         """Of the audit log, far more often than in earnest."""
         making = Checkpoints(PS, database, audit_key().current, clock=world.clock)
         while stories is None:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             self.tell(checkpoint=await making.make())
 
 

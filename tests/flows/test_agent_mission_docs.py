@@ -39,7 +39,8 @@ def approves(approving: Approving, parties: Parties) -> None:
             approved_resources=body.get("resources", []),
         )
         named = mission_s256(approving.blob)
-        parties.ps.person_claims["mission_s256"] = parties.resource.resource_claims["mission_s256"] = named
+        for claims in (parties.ps.person_claims, parties.resource.resource_claims, parties.ps.auth_claims):
+            claims["mission_s256"] = named
         tokens = {one: approving.token(caller, one) for one in body.get("resources", [])}  # type: ignore[arg-type]
         own = f"/mission_endpoint/{named}"
         parties.ps.script[own] = [json_body({"s256": mission_s256(b"update")}), json_body({"status": "completed"})]

@@ -91,6 +91,26 @@ async def test_never_holds_for_remembered_consent_and_what_waits(world: World) -
     assert (await scope(agent, token, "orders.cancel")).status == 200
 
 
+async def test_never_holds_for_another_request_in_its_place_and_for_updates(world: World) -> None:
+    """§7.5.2.2, §8.4: what an agent puts in the place of a request is judged as the first; so is a mission's update."""
+    agent, browser, token = await world.introduced()
+    never = NEVER_CANCEL + '[[rule]]\nname = "as it is"\nkinds = ["update"]\nthen = "never"\n'
+    await world.server.steward.set_rules(read_rules(never))
+    waiting = await scope(agent, token, capabilities=["interaction", "clarification"])
+    await browser.open_next()
+    await browser.ask("Nothing else?")
+    more = agent.challenged(token, "orders.read orders.cancel")
+    answer = await agent.say(waiting, "updated_request", resource_token=more, presented_token=token)
+    assert answer.status == 202
+    await browser.open_next()
+    await browser.decide("approved", "orders.read", "orders.cancel")
+    assert error_of(await agent.poll(waiting)) == (403, "denied")
+    world.clock.pass_(120)
+    planner, _, mission = await approved(world, world.agent("planner-2"), browser)
+    sent = {"action": "update", "description": "x"}
+    assert error_of(await planner.send("POST", f"/mission/{mission['s256']}", sent)) == (403, "denied")
+
+
 async def test_a_persons_no_beats_what_a_rule_may_decide(world: World) -> None:
     """Denied, unticked or taken back: from then on the person is asked, until they say yes."""
     agent, browser = await bound(world, READ)

@@ -117,6 +117,7 @@ class Origin:
             "headers": [name.decode() for name, _ in scope["headers"]],
             "body": body.decode(),
             "kind": scope[HOP].body,
+            "target": f"{scope['path']}?{scope['query_string'].decode()}".rstrip("?"),
         }
         self.seen.append(said)
         content = json.dumps(said).encode()

@@ -75,6 +75,12 @@ class Background:
                     await job(connections)
                 except AAuthError as error:
                     log.warning("what was to be sent in the background was not: %s", error)
+                except Exception:  # a fault of one job is none of the next
+                    log.exception("what was to be sent in the background was not")
+        except BaseException:
+            with self._lock:
+                self._worker = None  # the next job begins anew
+            raise
         finally:
             await self._exchange.leave(user)
 

@@ -120,8 +120,10 @@ class Governed:
 
         For a resource's own interaction nobody needs this: a client's calls do it by themselves. What became of the
         page is known to whoever's page it is. `max_wait` is in seconds. Raises `InteractionUnavailable` where there is
-        no way to the person, who is then to be sent there by the agent.
+        no way to the person, who is then to be sent there by the agent; `ValueError` for another `type`.
         """
+        if type not in ("interaction", "payment"):
+            raise ValueError("type is interaction or payment; a question is asked with ask()")
         named = {"code": code, "description": description, "max_wait": max_wait}
         body = {"type": type, "url": url, **{name: value for name, value in named.items() if value is not None}}
         kept = mission.kept if mission is not None else None

@@ -168,7 +168,8 @@ class Governance:
         async def run() -> Any:
             url = await server.endpoint(ENDPOINTS[matter.kind])
             url = f"{url.rstrip('/')}/{matter.mission}" if matter.mission is not None else url
-            body = {**matter.body, **server.declaration()}
+            said = replace(server.statement, prompt=None).members()  # a prompt is of token requests alone (§7.2.1)
+            body = {**matter.body, **server.declaration(), **said}
             answer, latest, _ = await server.request(url, body, matter.errand(server.identifier))
             return await self._outcome(matter, answer, latest, server, identity)
 

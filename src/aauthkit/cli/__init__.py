@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "provider": ("provider", "run an agent provider, and admit its agents"),
     "person": ("person", "run a person server, and look after its people"),
     "gateway": ("gateway", "enforce AAuth in front of services that cannot be changed"),
+    "policy": ("policing", "run a gateway's rules on decisions that it logged"),
     "keys": ("keys", "the key file of a server: make, show, rotate or protect it"),
     "audit": ("auditing", "check, export and shorten the audit log of a person server"),
     "fetch": ("fetching", "curl for AAuth: one signed request, consent included"),

@@ -16,20 +16,24 @@ from .failing import CalledWrongly
 def configure(parser: argparse.ArgumentParser) -> None:
     """The subcommands of `mission`."""
     below = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    propose = below.add_parser("propose", help="propose a mission, and wait until somebody has decided")
+
+    def command(name: str, summary: str) -> argparse.ArgumentParser:
+        return below.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+
+    propose = command("propose", "propose a mission, and wait until somebody has decided")
     propose.add_argument("description", metavar="TEXT", help="what the agent sets out to do, in Markdown, or @FILE")
     propose.add_argument("--tool", action="append", default=[], metavar="'NAME: WHAT IT DOES'", help="may be repeated")
     propose.add_argument("--resource", action="append", default=[], metavar="URL", help="may be repeated")
     propose.add_argument("--limits", metavar="JSON", help="such as '{\"tokens\": 5}'; see docs/missions.md")
     propose.add_argument("--expires", metavar="TIME", help="when it ends by itself, such as 2026-12-24T18:00:00+01:00")
     propose.set_defaults(run=_propose)
-    listed = below.add_parser("list", help="the missions that are kept here")
+    listed = command("list", "the missions that are kept here")
     listed.set_defaults(run=_list)
-    shown = below.add_parser("show", help="one of them")
+    shown = command("show", "one of them")
     shown.set_defaults(run=_show)
-    update = below.add_parser("update", help="have a change of the work accepted")
+    update = command("update", "have a change of the work accepted")
     update.set_defaults(run=_update)
-    complete = below.add_parser("complete", help="have it accepted as done")
+    complete = command("complete", "have it accepted as done")
     complete.set_defaults(run=_complete)
     for each in (shown, update, complete):
         each.add_argument("mission", metavar="S256", help="its identifier, or how that begins")

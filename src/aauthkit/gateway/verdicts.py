@@ -111,8 +111,15 @@ def decided(
         shadowed=ruling.shadowed if ruling is not None else (),
         correlation=_problem(answer).get("instance"),
         caller=_verified(judged.caller),
-        facts={name: value for name, value in judged.facts.items() if name != "body"},
+        facts=_told(judged.facts),
     )
+
+
+def _told(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What rules saw, without a query, which may hold anything."""
+    if not facts:
+        return {}
+    return {**facts, "request": {**facts["request"], "query": ""}}
 
 
 def _outcome(verdict: Verdict) -> Outcome:

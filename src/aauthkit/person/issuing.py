@@ -21,6 +21,7 @@ from ..protocol.messages import Answer, json_answer
 from ..protocol.minting import mint_auth_token, mint_person_token
 from ..protocol.problems import Problem, SignatureFailure
 from ..protocol.tokens import AUTH_TYP, HOUR, PERSON_DWK, PERSON_TYP
+from ..revocation.records import RevokedRecords
 from ..store import Transaction
 from ..verification import never_revoked
 from . import consents, logbook, missions, records
@@ -59,6 +60,7 @@ class Issuing:
     ) -> None:
         self.issuer = issuer
         self._tenant = tenant
+        self._revoked = RevokedRecords(issuer)
         self._keys = keys
         self._for_update = for_update
         self._audit = audit
@@ -74,13 +76,7 @@ class Issuing:
         which = self._revoked_of(asked, agent, footing)
         if which is None:
             return None
-        if waited:
-            return Problem("revoked", WHY[which]).answer()
-        if which == "agent_token":
-            return SignatureFailure("revoked_jwt", WHY[which]).answer()
-        if which == "resource_token":
-            return Problem("revoked_resource_token", WHY[which]).answer()
-        return Problem("revoked_presented_token", WHY[which]).answer()
+        return _revoked(which, waited=waited)
 
     def _revoked_of(self, asked: Asked, agent: Agent, footing: Footing) -> Which | None:
         bounds = asked.bounds
@@ -123,7 +119,7 @@ class Issuing:
         ends = min(int(now) + HOUR, asked.bounds.ends, covered.ends or asked.bounds.ends)
         if ends <= now:
             return Problem("expired", "decided, but a token this rests on has expired: ask again from the top").answer()
-        refusal = await self._hold(tx, asked, person)
+        refusal = await self._hold(tx, asked, agent, person, waited=pending is not None)
         if refusal is not None:
             return refusal
         for decision in covered.unused:
@@ -132,17 +128,20 @@ class Issuing:
         await self._note_answered(tx, asked, issued, pending)
         return self._answer(issued, asked.tenant, agent, int(now))
 
-    async def _hold(self, tx: Transaction, asked: Asked, person: str) -> Answer | None:
+    async def _hold(self, tx: Transaction, asked: Asked, agent: Agent, person: str, *, waited: bool) -> Answer | None:
         """Keep the agent bound and going until the transaction ends; the refusal where it is not any more.
 
-        Where a transaction is the only one that writes, what it found at its beginning is so until its end.
+        Where a transaction is the only one that writes, what it found at its beginning is so until its end; what was
+        revoked it found in memory, which another process may be ahead of.
         """
-        if not self._for_update:
-            return None
-        if await records.hold_agent(tx, asked.agent_iss, asked.agent_sub, self._for_update) != person:
-            return Problem("denied", "the agent was released by its person").answer()
-        if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
-            return Problem("denied", STOPPED).answer()
+        if self._for_update:
+            if await records.hold_agent(tx, asked.agent_iss, asked.agent_sub, self._for_update) != person:
+                return Problem("denied", "the agent was released by its person").answer()
+            if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
+                return Problem("denied", STOPPED).answer()
+        for jti in {agent.jti, asked.bounds.agent_jti}:
+            if await self._revoked.exp_of(tx, asked.agent_iss, jti) is not None:
+                return _revoked("agent_token", waited=waited)
         return None
 
     async def person_tokens(self, tx: Transaction, asked: Asked, agent: Agent, own: OwnMission) -> dict[str, str]:
@@ -253,6 +252,17 @@ class Issuing:
             mission_s256=issued.mission,
             tenant=tenant,
         )
+
+
+def _revoked(which: Which, *, waited: bool) -> Answer:
+    """The refusal of a request that rests on a revoked token (draft-11 §11.12.5)."""
+    if waited:
+        return Problem("revoked", WHY[which]).answer()
+    if which == "agent_token":
+        return SignatureFailure("revoked_jwt", WHY[which]).answer()
+    if which == "resource_token":
+        return Problem("revoked_resource_token", WHY[which]).answer()
+    return Problem("revoked_presented_token", WHY[which]).answer()
 
 
 def _is_for(issued: Issued, agent: Agent) -> bool:

@@ -36,7 +36,7 @@ from ..protocol.tokens import (
 )
 from ..replay import ReplayCache
 from ..revocation import MIGRATIONS as REVOCATION_TABLES
-from ..serving import Request
+from ..serving import Request, Routes
 from ..store import Database, StoreError
 from ..trust import Trust
 from . import records
@@ -142,7 +142,10 @@ class PersonServer:
         self._intake, self._accepted, self._governing = built.intake, built.accepted, built.governing
         self._room, self._clarifying = built.room, built.clarifying
         self._desk = built.desk(shown.name)
-        self._routes = routes(
+        self._routes = self._make_routes(built)
+
+    def _make_routes(self, built: Built) -> Routes:
+        return routes(
             self,
             arrival=Arrival(self._desk),
             decision=Decision(self._desk, built.deciding, self._clarifying),

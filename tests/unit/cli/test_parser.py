@@ -95,7 +95,8 @@ def test_nonsense_is_called_wrongly(words: list[str], capsys: pytest.CaptureFixt
 def commands_of(text: str) -> list[str]:
     """The `aauthkit` lines of a document's shell blocks, and those that it quotes."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    whole = [re.sub(r"\s*\\\n\s*", " ", block) for block in blocks]
+    lines = [line.partition(" #")[0].strip() for block in whole for line in block.splitlines()]
     quoted = re.findall(r"`(aauthkit [a-z][^`]*)`", text)
     return [line for line in [*lines, *quoted] if line.startswith("aauthkit ")]
 

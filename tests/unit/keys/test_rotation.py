@@ -394,3 +394,14 @@ def test_f87_a_standing_and_a_repr_show_nothing_private(keys: KeyFile) -> None:
     secret = keys.current.to_jwk()["d"]
     keys.rotate()
     assert secret not in repr(keys) + repr(keys.standing()) + repr(keys._read) + repr(keys._view)
+
+
+def test_a_clock_that_steps_forth_and_back_leaves_the_keys_as_they_were(keys: KeyFile, clock: Clock) -> None:
+    """F86: what a wrong time showed is forgotten with it."""
+    before = keys.current.kid
+    keys.rotate()
+    names = published(keys)
+    clock.advance(5 * 24 * HOUR)
+    assert keys.current.kid != before
+    clock.advance(-5 * 24 * HOUR)
+    assert keys.current.kid == before and published(keys) == names

@@ -96,3 +96,24 @@ async def test_a_key_set_in_a_database_is_sealed_or_refused(
 async def test_nothing_signs_before_it_was_opened(replicas: Replicas) -> None:
     with pytest.raises(RuntimeError):
         _ = replicas.make().current
+
+
+async def test_an_operator_sees_each_key_and_makes_no_set_by_a_slip(replicas: Replicas) -> None:
+    one, _ = replicas.both
+    fresh = await one.rotate()
+    assert [(key.kid, key.state) for key in one.standing()] == [(fresh, "next"), (one.current.kid, "current")]
+    other = StoredKeys("another", replicas.database, seal=Seal.key(SECRET), clock=replicas.clock)
+    with pytest.raises(KeyFileError, match="holds no key set another"):
+        await other.open(make=False)
+
+
+async def test_a_clock_that_steps_forth_and_back_leaves_the_set_as_it_was(replicas: Replicas) -> None:
+    """F86: what a wrong time showed is forgotten with it."""
+    one, _ = replicas.both
+    before = one.current.kid
+    await one.rotate()
+    published = one.jwks()
+    replicas.clock.pass_(5 * 24 * 3600)
+    assert one.current.kid != before and len(one.jwks()["keys"]) == 1
+    replicas.clock.pass_(-5 * 24 * 3600)
+    assert one.current.kid == before and one.jwks() == published

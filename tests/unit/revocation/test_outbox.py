@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from aauthkit.revocation import MIGRATIONS, Outcome, RevocationOutbox, Revoker
+from aauthkit.revocation.deliveries import Deliveries
 from aauthkit.revocation.outbox import AT_ONCE, AT_RECIPIENT, FIRST_PAUSE, LEASE, LONGEST_PAUSE, pause_after
 from aauthkit.store import Database, open_database
 from tests.plugins.revoking import PERSON_DWK, PROVIDER, PS
@@ -316,3 +317,20 @@ async def test_one_token_is_revoked_at_each_of_its_recipients(
 def test_the_pause_grows_to_five_minutes_and_no_further() -> None:
     assert [pause_after(attempts, 0.0) for attempts in (1, 2, 3, 6, 7, 100)] == [5, 10, 20, 160, 300, 300]
     assert pause_after(100, 0.999) <= LONGEST_PAUSE * 1.25
+
+
+async def test_a_delivery_that_takes_long_stays_its_process_s(
+    database: Database, outbox: RevocationOutbox, clock: Clock
+) -> None:
+    """Renewed while its recipient is waited for; nobody else begins it, and it is over as soon as it is settled."""
+    await put(database, outbox, "t-1")
+    deliveries = Deliveries(PROVIDER, database)
+    now = int(clock())
+    (mine,) = await deliveries.claim(now, now + LEASE, 1, each=1)
+    clock.advance(LEASE - 1)
+    await deliveries.hold(mine, int(clock()) + LEASE)
+    clock.advance(LEASE - 1)
+    assert await deliveries.claim(int(clock()), int(clock()) + LEASE, 1, each=1) == []
+    await deliveries.settle(mine, "recorded", int(clock()), "")
+    await deliveries.hold(mine, int(clock()) + LEASE)
+    assert await deliveries.count_waiting(int(clock())) == 0
