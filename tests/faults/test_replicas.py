@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from aauthkit.protocol.jose import parse_jwt
-from tests.plugins.commands import Commands
+from tests.plugins.commands import Commands, own_ports
 from tests.plugins.people import AgentParty, Browser, body, claims_of, error_of
-from tests.plugins.replicas import Replicas, replicated, until
+from tests.plugins.replicas import SECRET, Replicas, replicated, until
 from tests.plugins.stores import PostgresServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -176,3 +176,21 @@ async def test_each_says_whether_it_is_ready_and_what_it_did(replicas: Replicas)
             float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("aauthkit_tokens_total")
         )
     assert counted >= 1
+
+
+def test_a_shared_key_set_is_never_without_its_secret(commands: Commands) -> None:
+    """No secret, another secret, another set: each is told, and nothing is made or changed."""
+    server = ("--issuer", "https://ps.example", "--database", "person.db")
+    serve = ("person", "serve", *server, "--keys", "database", "--listen", str(next(own_ports)))
+    trust = ("--agent-provider", "any", "--resource", "any")
+    ran = commands.run(*serve, *trust)
+    assert ran.code == 1 and "AAUTHKIT_KEYS_PASSPHRASE" in ran.err
+    ran = commands.run("person", "keys", "rotate", *server, env=SECRET)
+    assert ran.code == 1 and "holds no key set https://ps.example" in ran.err
+    running = commands.start(*serve, *trust, "--durable", env=SECRET)
+    running.wait_for("Application startup complete")
+    ran = commands.run("person", "keys", "rotate", *server, env={"AAUTHKIT_KEYS_PASSPHRASE": "quite another secret"})
+    assert ran.code == 1 and "https://ps.example" in ran.err
+    shown = commands.run("person", "keys", "show", *server, env=SECRET)
+    assert shown.code == 0 and "in the database, sealed" in shown.out and "next" not in shown.out
+    assert commands.run("person", "serve", "--durable").code == 2

@@ -67,7 +67,7 @@ async def test_a_permission_is_pending_and_goes_on_after_a_restart(quick_real_wo
     agent = await Undertaking.begin(quick_real_world)
     mission = await agent.mission()
     with pytest.raises(Pending):
-        await mission.permission("Book", wait=0.2)
+        await mission.permission("Book", wait=0)
     restarted = quick_real_world.restarted("planner").agent
     (pending,) = restarted.pending()
     await agent.person.finds()

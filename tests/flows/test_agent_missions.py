@@ -106,7 +106,7 @@ async def test_a_proposal_is_pending_and_goes_on_after_a_restart(quick_real_worl
     """§11.8: kept with its key, the person's page is shown once, and awaiting what is pending gives the mission."""
     agent = await Undertaking.begin(quick_real_world)
     with pytest.raises(Pending) as pending:
-        await agent.agent.mission(TRIP, resources=[API], person=agent.channel, wait=0.2)
+        await agent.agent.mission(TRIP, resources=[API], person=agent.channel, wait=0)
     assert (pending.value.on, pending.value.requirement) == (PS, "interaction")
     restarted = quick_real_world.restarted("planner").agent
     (waiting,) = restarted.pending()
@@ -121,7 +121,7 @@ async def test_the_same_proposal_made_again_joins_the_one_that_waits(quick_real_
     """§11.8: also in another process of the agent."""
     agent = await Undertaking.begin(quick_real_world)
     with pytest.raises(Pending):
-        await agent.agent.mission(TRIP, person=agent.channel, wait=0.2)
+        await agent.agent.mission(TRIP, person=agent.channel, wait=0)
     again = asyncio.ensure_future(quick_real_world.restarted("planner").agent.mission(TRIP, person=agent.channel))
     await agent.person.comes(agent.errands[0])
     await agent.person.presses(agent.person.page.form("/decide/"), ("verdict", "approved"))
@@ -134,7 +134,7 @@ async def test_a_proposal_is_withdrawn(quick_real_world: World) -> None:
     """§7.5.2.3."""
     agent = await Undertaking.begin(quick_real_world)
     with pytest.raises(Pending) as pending:
-        await agent.agent.mission(TRIP, person=agent.channel, wait=0.2)
+        await agent.agent.mission(TRIP, person=agent.channel, wait=0)
     await pending.value.cancel()
     assert agent.agent.pending() == []
     assert not await agent.person.has_questions()

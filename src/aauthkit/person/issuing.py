@@ -80,7 +80,8 @@ class Issuing:
 
     def _revoked_of(self, asked: Asked, agent: Agent, footing: Footing) -> Which | None:
         bounds = asked.bounds
-        if self._is_revoked(agent.iss, agent.jti) or self._is_revoked(asked.agent_iss, bounds.agent_jti):
+        remembered = self._is_revoked(agent.iss, agent.jti) or self._is_revoked(asked.agent_iss, bounds.agent_jti)
+        if remembered or footing.agent_revoked:
             return "agent_token"
         if bounds.resource_jti is not None and self._is_revoked(asked.resource, bounds.resource_jti):
             return "resource_token"
@@ -131,14 +132,14 @@ class Issuing:
     async def _hold(self, tx: Transaction, asked: Asked, agent: Agent, person: str, *, waited: bool) -> Answer | None:
         """Keep the agent bound and going until the transaction ends; the refusal where it is not any more.
 
-        Where a transaction is the only one that writes, what it found at its beginning is so until its end; what was
-        revoked it found in memory, which another process may be ahead of.
+        Where a transaction is the only one that writes, what it found at its beginning is so until its end.
         """
-        if self._for_update:
-            if await records.hold_agent(tx, asked.agent_iss, asked.agent_sub, self._for_update) != person:
-                return Problem("denied", "the agent was released by its person").answer()
-            if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
-                return Problem("denied", STOPPED).answer()
+        if not self._for_update:
+            return None
+        if await records.hold_agent(tx, asked.agent_iss, asked.agent_sub, self._for_update) != person:
+            return Problem("denied", "the agent was released by its person").answer()
+        if await records.is_stopped(tx, asked.agent_iss, asked.agent_sub):
+            return Problem("denied", STOPPED).answer()
         for jti in {agent.jti, asked.bounds.agent_jti}:
             if await self._revoked.exp_of(tx, asked.agent_iss, jti) is not None:
                 return _revoked("agent_token", waited=waited)
@@ -155,7 +156,7 @@ class Issuing:
             if limits.token(resource, frozenset(), await missions.counts(tx, own.s256), self._clock()) is not None:
                 continue
             at = asked.at(resource, mission)
-            answer = await self.settle(tx, at, agent, await footing_of(tx, at))
+            answer = await self.settle(tx, at, agent, await footing_of(tx, at, agent.jti))
             if answer is not None and answer.status == 200:
                 tokens[resource] = json.loads(answer.body)["person_token"]
         return tokens

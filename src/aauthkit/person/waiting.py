@@ -159,7 +159,7 @@ class Room:
             await self._accepted.note_in(tx, agent)
             if asked.mission is not None and self._database.for_update:
                 await self._questions.hold(tx, asked.agent_iss, asked.agent_sub, now)  # before the mission
-            footing = await footing_of(tx, asked)
+            footing = await footing_of(tx, asked, agent.jti)
             if self._one_database:
                 await self.check_person(footing.person, tx)
             await self._evidence.keep(tx, proof)
@@ -278,7 +278,7 @@ class Room:
         if error == "revoked":
             return Problem("revoked", WHY[outcome["which"]]).answer()
         asked = Asked.read(pending.data)
-        footing = await footing_of(tx, asked)
+        footing = await footing_of(tx, asked, agent.jti)
         answer = self._issuing.refuse(asked, agent, footing, waited=True)
         if answer is None:
             answer = (await self._judging.judge(tx, asked, footing, waited=True)).refusal

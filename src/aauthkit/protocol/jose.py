@@ -479,7 +479,9 @@ def parse_jwt(token: object) -> Jwt:
 def sign_jwt(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
     """A compact JWT by `key`, whose `alg` it names; `header` adds `typ`, and `kid` or `jwk`."""
     full = {"alg": key.alg, **header} | {"alg": key.alg}
-    signing_input = f"{_encoded_header(tuple(full.items()))}.{_encoded(claims)}"
+    plain = all(type(value) is str and len(value) <= MAX_KNOWN_HEADER for value in full.values())
+    encoded = _encoded_header(tuple(full.items())) if plain else _encoded(full)
+    signing_input = f"{encoded}.{_encoded(claims)}"
     return f"{signing_input}.{b64url_encode(key.sign(signing_input.encode('ascii')))}"
 
 
@@ -490,13 +492,7 @@ def _encoded(part: Mapping[str, Any]) -> str:
     return b64url_encode(_written(part).encode())
 
 
-def _encoded_header(members: tuple[tuple[str, Any], ...]) -> str:
-    """A protected header; those of plain texts, as all of a server's tokens have the same, are written once."""
-    if all(type(value) is str and len(value) <= MAX_KNOWN_HEADER for _, value in members):
-        return _encoded_plain_header(members)
-    return _encoded(dict(members))
-
-
 @lru_cache(maxsize=64)
-def _encoded_plain_header(members: tuple[tuple[str, str], ...]) -> str:
+def _encoded_header(members: tuple[tuple[str, str], ...]) -> str:
+    """A header of plain texts, as all tokens of a server have the same."""
     return _encoded(dict(members))

@@ -57,7 +57,7 @@ async def noted(database: Database) -> list[str]:
 
 async def test_a_token_that_was_allowed_before_costs_one_transaction_and_few_statements(plain: Database) -> None:
     heard: list[str] = []
-    world = World(Counting(plain, heard))  # type: ignore[arg-type]
+    world = World(Counting(plain, heard))
     await world.server.start()
     agent, browser, token = await world.introduced()
     answer = await agent.ask_auth_token(agent.challenged(token, "orders.read"), token)

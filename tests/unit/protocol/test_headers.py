@@ -413,5 +413,5 @@ texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=
     )
 )
 def test_every_requirement_is_written_as_the_serializer_in_full_writes_it(requirement: Requirement) -> None:
-    member = (Token(requirement.value), dict(requirement.params))
+    member: Any = (Token(requirement.value), dict(requirement.params))
     assert requirement.header() == ("aauth-requirement", http_sf.ser({"requirement": member}))
