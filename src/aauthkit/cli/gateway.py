@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ from ..gateway.service import Service, load
 from ..running import Listen, RunningError, log_to
 from .failing import CommandError, need
 
+FILE: Final = Path("gateway.yaml")
 CHECK: Final = Listen("127.0.0.1", 9191)
 OWN: Final = Listen("127.0.0.1", 9192)
 LOOK_EVERY: Final = 0.5
@@ -27,34 +30,46 @@ _LIBRARIES: Final = ("cel_expr_python", "grpc", "uvicorn", "yaml")
 def configure(parser: argparse.ArgumentParser) -> None:
     """The commands below `gateway`."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    up = commands.add_parser("up", help="an Envoy of its own and the decision service, from one command")
-    serve = commands.add_parser("serve", help="the decision service alone, for an Envoy or agentgateway that runs")
+    up = _command(commands, "up", "run an Envoy of its own and the decision service, from one command", _up)
+    serve = _command(commands, "serve", "run the decision service alone, for an Envoy or agentgateway of yours", _serve)
     for each in (up, serve):
         _add_file(each)
         each.add_argument("--operations", type=_listen, metavar="[HOST:]PORT", help="where health and metrics are")
-        each.add_argument(
-            "--decisions", type=Path, metavar="FILE", help="a line of JSON for each decision; - prints it"
-        )
-    up.set_defaults(run=_up)
-    serve.set_defaults(run=_serve)
-    show = commands.add_parser("config", help="print a complete configuration for a proxy of yours")
-    show.add_argument("proxy", choices=("envoy", "agentgateway"))
-    _add_file(show)
-    show.set_defaults(run=_show)
-    for each in (serve, show):
-        each.add_argument("--check", type=_listen, default=CHECK, metavar="[HOST:]PORT", help="where the proxy asks")
-        each.add_argument(
-            "--own", type=_listen, default=OWN, metavar="[HOST:]PORT", help="where own paths are answered"
-        )
-    check = commands.add_parser("check", help="look a configuration over before it goes out")
-    check.add_argument("config", type=Path, metavar="FILE")
-    check.set_defaults(run=_check)
+        each.add_argument("--decisions", type=Path, metavar="FILE", help="where decisions go, a line of JSON each")
+    _add_ports(serve)
+    shown = commands.add_parser("config", help="print a complete configuration for a proxy of yours")
+    proxies = shown.add_subparsers(dest="proxy", metavar="PROXY", required=True)
+    for proxy in ("envoy", "agentgateway"):
+        show = _command(proxies, proxy, f"print a complete configuration for an {proxy} of yours, in YAML", _show)
+        show.add_argument("--json", action="store_true", help="in JSON")
+        _add_file(show)
+        _add_ports(show)
+    check = _command(commands, "check", "look a configuration over before it goes out", _check)
+    check.add_argument("config", type=Path, metavar="FILE", nargs="?", default=FILE, help=f"by default {FILE}")
+    check.add_argument("--json", action="store_true", help="what it holds, for a program")
     parser.epilog = "Write a file (docs/gateway.md), look it over, run it:\n  aauthkit gateway check gateway.yaml\n"
     parser.epilog += "  aauthkit gateway up --config gateway.yaml"
 
 
+def _command(commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace], int]) -> Any:
+    made = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    made.set_defaults(run=run)
+    return made
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the gateway's file")
+    parser.add_argument(
+        "--config", type=Path, default=FILE, metavar="FILE", help=f"the gateway's file (default: {FILE})"
+    )
+
+
+def _add_ports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--check", type=_listen, default=CHECK, metavar="[HOST:]PORT", help=f"where the proxy asks ({CHECK.port})"
+    )
+    parser.add_argument(
+        "--own", type=_listen, default=OWN, metavar="[HOST:]PORT", help=f"where it leads own paths ({OWN.port})"
+    )
 
 
 def _listen(text: str) -> Listen:
@@ -67,6 +82,18 @@ def _listen(text: str) -> Listen:
 def _check(options: argparse.Namespace) -> int:
     need("gateway", *_LIBRARIES)
     found = load(options.config, Egress.from_environment())
+    if options.json:
+        counted_by = ("open", "routes", "rules", "limits")
+        told = [
+            {
+                "identifier": one.identifier,
+                "shadow": one.shadow,
+                **{name: len(getattr(one, name)) for name in counted_by},
+            }
+            for one in found.resources
+        ]
+        print(json.dumps({"resources": told}, indent=2))
+        return 0
     for one in found.resources:
         counted = f"{len(one.open)} open, {len(one.routes)} routes, {len(one.rules)} rules, {len(one.limits)} limits"
         print(f"{one.identifier}: {counted}{', in shadow' if one.shadow else ''}")
@@ -87,7 +114,10 @@ def _show(options: argparse.Namespace) -> int:
         if found.listener.check != "grpc":
             raise CommandError("agentgateway asks over gRPC alone", "listener: {check: grpc} in the gateway's file")
         made = configuration(found, check=f"{check.host}:{check.port}", own=f"{own.host}:{own.port}")
-    yaml.safe_dump(made, sys.stdout, sort_keys=False)
+    if options.json:
+        print(json.dumps(made, indent=2))
+    else:
+        yaml.safe_dump(made, sys.stdout, sort_keys=False)
     return 0
 
 

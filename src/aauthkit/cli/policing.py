@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..egress import Egress
 from ..gateway.recordings import Recorded, changes, parts_of, read_recordings, resource_of, run_again
-from ..gateway.rules import Rule
+from ..gateway.rules import Rule, Ruling
 from ..gateway.service import load
 from ..inspection import plain
 from .failing import CommandError, need
+from .gateway import FILE
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The commands below `policy`."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    test = commands.add_parser("test", help="run the rules of a file on a decision log, and say which would change")
-    explain = commands.add_parser("explain", help="which part of which rule decided, and what every part gave")
-    for each in (test, explain):
-        each.add_argument("--config", type=Path, required=True, metavar="FILE", help="the gateway's file")
-        each.add_argument("log", type=Path, metavar="LOG", help="what `gateway … --decisions` wrote")
-    test.add_argument("--json", action="store_true", help="each change as a line of JSON")
-    explain.add_argument("--line", type=int, metavar="N", help="that line of the log alone")
-    test.set_defaults(run=_test)
-    explain.set_defaults(run=_explain)
+    for name, summary, run in (
+        ("test", "run the rules of a file on a decision log, and say which decisions would change", _test),
+        ("explain", "say which rule decided, and what every part of every rule gave", _explain),
+    ):
+        each = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        each.add_argument(
+            "--config", type=Path, default=FILE, metavar="FILE", help=f"the gateway's file (default: {FILE})"
+        )
+        each.add_argument("--json", action="store_true", help="a line of JSON for each decision that is told of")
+        each.add_argument("--line", type=int, metavar="N", help="that line of the log alone")
+        each.add_argument("log", type=Path, metavar="LOG", help="what a gateway wrote for --decisions")
+        each.set_defaults(run=run)
 
 
 def _read(options: argparse.Namespace) -> list[Recorded]:
     need("gateway", "cel_expr_python", "yaml")
     with options.log.open(encoding="utf-8") as lines:
-        return list(read_recordings(lines))
+        return [one for one in read_recordings(lines) if options.line in (None, one.line)]
 
 
 def _test(options: argparse.Namespace) -> int:
@@ -53,7 +59,7 @@ def _test(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     configuration = load(options.config, Egress.from_environment())
-    chosen = [one for one in _read(options) if options.line in (None, one.line)]
+    chosen = _read(options)
     if not chosen:
         raise CommandError("rules had no say in any such decision", "challenges and limits are not decided by rules")
     for recorded in chosen:
@@ -62,10 +68,19 @@ def _explain(options: argparse.Namespace) -> int:
             print(f"line {recorded.line}: {recorded.resource} is not configured any more")
             continue
         decided = ruling.rule.name if ruling.rule is not None else "no rule"
+        if options.json:
+            print(json.dumps(_as_json(resource.rules, recorded, ruling)))
+            continue
         print(f"line {recorded.line}: {'allowed' if ruling.allowed else 'refused'}, decided by {decided}")
         for rule in resource.rules:
             _tell(rule, recorded, decided=rule is ruling.rule)
     return 0
+
+
+def _as_json(rules: Sequence[Rule], recorded: Recorded, ruling: Ruling) -> dict[str, Any]:
+    parts = {rule.name: [[part.text, part.said] for part in parts_of(rule, recorded)] for rule in rules}
+    rule = ruling.rule.name if ruling.rule is not None else None
+    return {"line": recorded.line, "allowed": ruling.allowed, "rule": rule, "parts": parts}
 
 
 def _tell(rule: Rule, recorded: Recorded, *, decided: bool) -> None:

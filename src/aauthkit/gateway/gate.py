@@ -19,7 +19,7 @@ from ..serving import RETRY_STORE, BytesBody, Request
 from ..store import StoreError
 from .configuration import Configuration
 from .guarded import STRIPPED, Guarded
-from .verdicts import Judged, Observer, Passed, Turned, Verdict, decided
+from .verdicts import Judged, Observer, Passed, Turned, Verdict
 
 log = logging.getLogger("aauthkit.gateway")
 
@@ -44,8 +44,6 @@ class Gate:
     ) -> None:
         egress = egress if egress is not None else Egress.from_environment()
         self.configuration = configuration
-        self._observers = tuple(observers)
-        self._clock = clock
         self._before = before
         self._successor: Gate | None = None
         self._taken: set[str] = set()
@@ -57,7 +55,12 @@ class Gate:
                 guarded[one.identifier] = earlier
             else:
                 guarded[one.identifier] = Guarded(
-                    one, egress=egress, discovery=discovery, clock=clock, random_bytes=random_bytes
+                    one,
+                    egress=egress,
+                    discovery=discovery,
+                    observers=observers,
+                    clock=clock,
+                    random_bytes=random_bytes,
                 )
         self.guarded: Mapping[str, Guarded] = guarded
 
@@ -91,8 +94,7 @@ class Gate:
             return Turned(Problem("not_found").answer())
         judged, begun = Judged(), time.perf_counter()
         verdict = await self._decide(guarded, request, body, judged)
-        if self._observers:
-            self._tell(identifier, request, verdict, judged, time.perf_counter() - begun)
+        guarded.tell(verdict, judged, request.method, request.target, time.perf_counter() - begun)
         return verdict
 
     async def _decide(self, guarded: Guarded, request: Request, body: bytes | None, judged: Judged) -> Verdict:
@@ -110,22 +112,6 @@ class Gate:
             fault = Problem("server_error")
             log.exception("fault while deciding a request of %s: %s", name, REFUSALS.fault(fault))
             return Turned(fault.answer())
-
-    def _tell(self, identifier: str, request: Request, verdict: Verdict, judged: Judged, seconds: float) -> None:
-        try:
-            decision = decided(
-                verdict,
-                judged,
-                now=self._clock(),
-                resource=identifier,
-                method=request.method,
-                target=request.target,
-                seconds=seconds,
-            )
-            for observer in self._observers:
-                observer(decision)
-        except Exception:
-            log.exception("a decision could not be told of")
 
     async def answer(self, identifier: str, request: Request) -> Answer:
         """The answer to a request for one of the own paths of the resource `identifier`."""

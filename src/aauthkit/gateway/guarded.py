@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ from .limits import Counters, LimitReached, NoAmount
 from .paths import check_path
 from .rules import Ruling, facts_of, level_of, rule_on
 from .upstream import Upstream
-from .verdicts import Judged, Passed, Turned, Verdict
+from .verdicts import Judged, Observer, Passed, Turned, Verdict, decided
 
 log = logging.getLogger("aauthkit.gateway")
 
@@ -65,11 +65,13 @@ class Guarded:
         *,
         egress: Egress,
         discovery: Discovery | None,
+        observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.configured = configured
         self.keys = KeyFile(configured.keys)
+        self._observers = tuple(observers)
         self._clock = clock
         self._random = random_bytes
         self.resource = Resource(
@@ -214,6 +216,18 @@ class Guarded:
         )
         return ((hop.HEADER, token),)
 
+    def tell(self, verdict: Verdict, judged: Judged, method: str, target: str, seconds: float) -> None:
+        """Tell every observer of a decision; what goes wrong with that changes no verdict."""
+        if not self._observers:
+            return
+        name, now = self.configured.identifier, self._clock()
+        try:
+            told = decided(verdict, judged, now=now, resource=name, method=method, target=target, seconds=seconds)
+            for observer in self._observers:
+                observer(told)
+        except Exception:
+            log.exception("a decision could not be told of")
+
     # Its own paths, and the calls it holds.
 
     async def answer(self, request: Request) -> Answer:
@@ -246,17 +260,28 @@ class Guarded:
 
     async def run(self, call: HeldCall, admitted: Admitted | None) -> Answer:
         """Run a held call against the upstream, as whoever was admitted. Raises `Problem` where a rule says no."""
+        judged, begun = Judged(), time.perf_counter()
+        try:
+            facts = await self._admitted(call, admitted, judged)
+        except Problem as refusal:
+            self.tell(Turned(refusal.answer()), judged, call.method, call.target, time.perf_counter() - begun)
+            raise
+        passed = Passed(facts, (), judged.caller)
+        self.tell(passed, judged, call.method, call.target, time.perf_counter() - begun)
+        return await self._upstream.send(call, facts)
+
+    async def _admitted(self, call: HeldCall, admitted: Admitted | None, judged: Judged) -> HeaderList:
+        """The facts for a held call that may run. Raises `Problem`."""
         need = self.need_of(call)
         path = self._routes.get(id(need))
-        caller: Caller | None = None
         if admitted is not None and path is not None:
-            caller = admitted.caller
-            await self._judge(caller, call.method, call.target, path, call.body, Judged(route=path.route))
+            judged.route = path.route
+            await self._judge(admitted.caller, call.method, call.target, path, call.body, judged)
         elif need is None or not need.is_open:
             raise Problem("not_found", "no route of this gateway leads there any more")
         kind: hop.Body = "buffered" if call.body else "empty"
         digest = content_digest(call.body) if call.body else None
-        return await self._upstream.send(call, self._facts(caller, call.method, call.target, kind, digest))
+        return self._facts(judged.caller, call.method, call.target, kind, digest)
 
 
 def _is_family(name: str) -> bool:

@@ -137,7 +137,11 @@ class Service:
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
             log.info("%s is in force", self._path)
-            self._changed(configuration)
+            try:
+                self._changed(configuration)
+            except OSError as error:
+                self.broken = str(error)
+                log.error("the proxy was not told of it: %s", error)
             return True
 
     async def follow(self) -> None:

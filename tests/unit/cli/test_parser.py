@@ -15,7 +15,7 @@ import pytest
 from aauthkit.cli import COMMANDS, main, parser
 from tests.plugins.machine import PROJECT
 
-SILENT = {"demo", "provider serve", "person serve"}
+SILENT = {"demo", "provider serve", "person serve", "gateway up", "gateway serve"}
 """What has nothing to say to a program but its exit code."""
 
 

@@ -123,3 +123,59 @@ def test_limits_that_cannot_work_are_mistakes(tmp_path: Path, old: str, new: str
     with pytest.raises(ConfigurationError) as caught:
         configured(tmp_path, more=LIMITS.replace(old, new))
     assert said in str(caught.value)
+
+
+async def test_rules_and_limits_count_for_a_held_call_when_it_runs(tmp_path: Path) -> None:
+    """§6.5.1: what is decided is the call with its grant, at the time it runs; and the log has it."""
+    rules = "\n      - {name: only work, require: 'grant.account == \"work\"', reason: work only}"
+    told: list[Any] = []
+    world = World()
+    gate = gate_of(world, tmp_path, rules=rules, observers=[told.append])
+    await gate.start()
+    body = b'{"item": "lamp"}'
+    signed = world.person().sign("POST", f"{API}/held", body=body)
+    verdict = await gate.decide(API, Request("POST", "/held", signed.headers, BytesBody(body)), body)
+    assert isinstance(verdict, Turned) and verdict.answer.status == 202
+    path = (verdict.answer.header("location") or "").removeprefix(API)
+    poll = world.grant("orders.place").sign("GET", API + path)
+    answer = await gate.answer(API, Request("GET", path, poll.headers))
+    assert answer.status == 403 and json.loads(answer.body)["detail"] == "work only"
+    assert [each.outcome for each in told] == ["deferred", "refused"]
+    assert told[-1].rule == "only work" and told[-1].method == "POST"
+    await gate.close()
+
+
+def test_decisions_are_counted_by_names_of_the_configuration_alone() -> None:
+    from aauthkit.gateway.telling import DecisionFigures
+    from aauthkit.gateway.verdicts import Decision
+    from aauthkit.operations import Metrics
+
+    metrics = Metrics()
+    figures = DecisionFigures(metrics)
+    for path in ("/a", "/b"):
+        figures(Decision(NOW, API, "GET", path, "GET /{name}", "refused", 403, 0.001, rule="no writers"))
+    text = metrics.text({}).decode()
+    assert 'decisions_total{outcome="refused",resource="https://api.example",rule="no writers"} 2.0' in text
+    assert '"/a"' not in text
+
+
+async def test_replicas_share_counters_and_held_calls(tmp_path: Path, database_url: str) -> None:
+    """Two gateways on one store: what one counted or held the other knows."""
+    world, more = World(), f"    store: {json.dumps(database_url)}\n{LIMITS}"
+    gates = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        gates.append(gate_of(world, tmp_path / name, more=more))
+        await gates[-1].start()
+    for gate, passes in ((gates[0], True), (gates[1], True), (gates[0], False), (gates[1], False)):
+        verdict = await gate.decide(API, world.agent().sign("GET", f"{API}/agents"))
+        assert isinstance(verdict, Passed) == passes
+    body = b'{"item": "lamp"}'
+    signed = world.person().sign("POST", f"{API}/held", body=body)
+    held = await gates[0].decide(API, Request("POST", "/held", signed.headers, BytesBody(body)), body)
+    assert isinstance(held, Turned) and held.answer.status == 202
+    path = (held.answer.header("location") or "").removeprefix(API)
+    poll = world.person().sign("GET", API + path)
+    assert (await gates[1].answer(API, Request("GET", path, poll.headers))).status == 202
+    for gate in gates:
+        await gate.close()
