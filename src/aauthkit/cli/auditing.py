@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     proof.add_argument("id", metavar="ID")
     prune = _command(below, "prune", _prune, "discard old entries that a checkpoint holds; the rest stays proved")
     _add_keys(prune)
-    prune.add_argument("--days", type=int, required=True, metavar="N", help="keep the entries of the last N days")
+    prune.add_argument("--days", type=int, default=365, metavar="N", help="keep the last N days (default 365)")
 
 
 def _command(below: Any, name: str, act: Act, words: str) -> argparse.ArgumentParser:
