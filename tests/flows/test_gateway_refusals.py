@@ -253,7 +253,9 @@ async def test_nothing_is_smuggled_behind_a_good_request(envoy: Street) -> None:
 
     await asyncio.gather(*(one(fields, body) for fields, body in FRAMES))
     decided = [each for each in envoy.told if each.outcome in ("passed", "open")]
-    assert len(envoy.origin.seen) == len(decided)
+    assert (
+        0 < len(envoy.origin.seen) <= len(decided)
+    )  # one that breaks off after its head is decided on, and not served
     for each in envoy.origin.seen:
         assert hop.HEADER in each["headers"] and "smuggled" not in each["body"]
         assert (each["caller"] is None) == (each["target"] == "/health?smuggled")
