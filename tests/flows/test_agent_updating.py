@@ -83,7 +83,7 @@ class Asking:
 
 
 async def test_an_updated_request_takes_the_place_of_the_first(parties: Parties, open_client: OpenClient) -> None:
-    """AG-25: a new pair of tokens, the justification beside it, and an auth token that is checked against the new ones."""
+    """AG-25: a new pair of tokens, the justification beside it, and an auth token checked against the new ones."""
     asking = Asking(parties)
     response = await open_client(parties.agent(), answer=less).get(ORDERS)
     assert response.status == 200

@@ -92,9 +92,11 @@ class Wakeups:
 
     def deliver(self, channel: str, payload: str) -> None:
         """Wake those who wait on this channel for this payload, or for any; `LOOK_AGAIN` is for everybody."""
-        subscribers = self._waiting.get(channel, {})
-        concerned = subscribers.values() if payload == LOOK_AGAIN else map(subscribers.get, (None, payload))
-        for waiting in [waiting for some in concerned if some is not None for waiting in some]:
+        subscribers = self._waiting.get(channel)
+        if subscribers is None:
+            return
+        concerned = list(subscribers) if payload == LOOK_AGAIN else [None, payload]
+        for waiting in [waiting for only in concerned for waiting in subscribers.get(only, ())]:
             waiting.wake(payload)
 
     def missed(self) -> None:
