@@ -4,7 +4,8 @@
 .PHONY: help setup demo test lint vectors bench lock clean
 
 PYTHON ?= python3
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, max(2, os.cpu_count() or 2)))')
+# Most tests wait for other processes more than for this machine's cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(6, 2 * (os.cpu_count() or 1)))')
 HEADLESS ?=
 VENV := .venv
 BIN := $(VENV)/bin
