@@ -89,6 +89,15 @@ class Visit:
         await expect(self.page.get_by_role("heading", level=1)).to_contain_text("You ")
         await self.shot("decided")
 
+    async def mission(self) -> None:
+        """The errand is proposed on the page that is open; this person has seen enough."""
+        await self.told("8. An errand")
+        await self.page.get_by_role("link", name="Look at it").click(timeout=APPEARS)
+        await expect(self.page.get_by_role("heading", level=1)).to_contain_text("proposes a mission")
+        await self.shot("mission")
+        await self.page.get_by_role("button", name="Deny").click()
+        await expect(self.page.get_by_role("heading", level=1)).to_contain_text("You denied")
+
     async def end(self) -> Ran:
         ran = await anyio.to_thread.run_sync(self.demo.end)
         await self.page.context.close()
@@ -120,13 +129,15 @@ async def test_a_stranger_makes_an_account_and_approves_less_than_was_asked(
     await expect(at.page.get_by_text("Corner Shop says")).to_be_visible()
     await at.decide("See your orders")
     await expect(at.page.get_by_text("may do 1 of 2 things")).to_be_visible()
+    await at.mission()
     ran = await at.end()
     assert ran.code == 0, ran.err
     for said in (
-        "← 202 requirement=approval",
         '"you may": ["orders.read"]',
         "two decisions in one visit; 1 of 2 things were granted",
         "6. What was not granted stays shut",
+        "so it is: ",
+        "its next call: 403 denied: the person stopped this agent",
         "2 decisions, 1 of 2 granted, ",
         "all as expected, ",
     ):
@@ -156,6 +167,7 @@ async def test_at_a_phone_a_person_says_no_and_at_a_second_run_yes_to_all(browse
     await at.identity()
     await at.second()
     await at.decide("See your orders", "Place orders for you")
+    await at.mission()
     second = await at.end()
     assert second.code == 0, second.err
     assert "6. What was granted opens, at once" in second.out
@@ -186,6 +198,7 @@ async def test_a_grant_that_opens_something_else_is_taken_as_it_is(browser: Brow
     await at.identity()
     await at.second()
     await at.decide("Place orders for you")
+    await at.mission()
     ran = await at.end()
     assert ran.code == 0, ran.err
     assert "what you allowed (orders.place) does not open the list of orders" in ran.out

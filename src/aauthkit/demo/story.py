@@ -63,9 +63,10 @@ async def tell(stage: Stage, *, headless: bool, person: PersonChannel | None = N
         async with _somebody(stage, headless) as scripted:
             await _with_a_person(stage, agent, scripted, person)
         await refuse_all(stage, agent, http)
-        async with _somebody(stage, headless) as scripted:
-            await run_errand(stage, agent, scripted, person)
-        await stop_agent(stage, agent)
+        if stage.granted:  # whoever allowed nothing is not asked for more
+            async with _somebody(stage, headless) as scripted:
+                await run_errand(stage, agent, scripted, person)
+            await stop_agent(stage, agent)
     if headless:
         stage.expect("the steps of the scale", stage.shown.get("step"), 4)
         stage.expect("the refusals", stage.shown.get("refusal"), len(ATTEMPTS) + len(BESIDES) + 2)

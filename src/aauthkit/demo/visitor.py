@@ -243,12 +243,12 @@ class ScriptedPerson:
         named = {"scope", *(name for name, _ in chosen)}
         fields = [(name, value) for name, value in form.fields if name not in named]
         verdict = ("verdict", "denied" if denied else "approved")
+        self.decided.append(kind)  # the agent may have its answer before this browser has its own
         page = await self._visitor.post(page, form, [*fields, *chosen, verdict])
         if not page.heading.startswith("You denied" if denied else "You approved"):
             raise VisitFailed(f"the decision was not taken: {page.text[:300]}")
         did = _DOES.get(kind) or f"approves {sum(name == 'scope' for name, _ in chosen)} of {len(asked)} things"
         self._script.told(f"{self._script.called} reads who asks for what, and {'denies it' if denied else did}")
-        self.decided.append(kind)
 
     def _choices(self, page: Page, form: Form, kind: str) -> list[tuple[str, str]]:
         """What the script has to say on this page. Raises `VisitFailed` where the page does not offer it."""
