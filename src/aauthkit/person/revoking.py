@@ -23,6 +23,8 @@ from .consents import Decision
 from .missions import OwnMission, Reason
 from .questions import Questions, Which
 
+NOBODY: Final = ""
+"""In place of the `sub` of an agent token that was revoked before it was ever shown here."""
 WHY: Final[Mapping[Which, str]] = {
     "agent_token": "the agent token it was asked with was revoked by the agent's provider",
     "resource_token": "the resource token it was asked with was withdrawn by its resource",
@@ -56,7 +58,7 @@ class Revoking:
     async def cascade(self, iss: str, jti: str, _exp: int) -> Sequence[Downstream]:
         """Tell the resources of what ended with this agent token, and return when each has ended (§11.12.3)."""
         sub = await records.agent_of_token(self._database, iss, jti)
-        if sub is None:
+        if not sub:
             return ()
         tokens = await records.ended_tokens(self._database, iss, sub, int(self._clock()))
         return await self._outbox.finish({(one.aud, one.jti) for one in tokens})
@@ -71,10 +73,16 @@ class Revoking:
             await self._resource_token(tx, revocation, now)
 
     async def _agent_token(self, tx: Transaction, revocation: Revocation, now: int) -> None:
-        """By agent identity: whatever was issued to its `sub` ends; the person it acts for stays its person."""
+        """By agent identity: whatever was issued to its `sub` ends; the person it acts for stays its person.
+
+        The token's own record is claimed first: an answer that is under way with it is waited for, and one that begins
+        now waits for this, and finds it revoked.
+        """
+        await records.note_agent_token(tx, revocation.iss, revocation.jti, NOBODY, revocation.exp)
         sub = await records.agent_of_token(tx, revocation.iss, revocation.jti)
-        if sub is None:
+        if sub in (None, NOBODY):
             return
+        assert sub is not None
         await self._end(tx, revocation.iss, sub, now, agent_jti=revocation.jti)
 
     async def _resource_token(self, tx: Transaction, revocation: Revocation, now: int) -> None:
